@@ -1,0 +1,127 @@
+"""Cross-validation over tasks: methods x folds x seeds on frozen tasks -> the tidy score table."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+
+from metastudy.errors import ParameterError
+from metastudy.families.base import Family, Fold, TaskSpec
+from metastudy.methods import Fitted, Method
+from metastudy.tasks import collate
+from metastudy.train import TrainConfig
+
+SCORE_COLUMNS = ["study", "family", "task", "method", "shots", "seed", "metric", "value"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a cross-validation leaves: tidy scores, training curves, and how β was spent.
+
+    `history`: fold, method, seed, step, train_loss, validation_loss. `weights`: fold, seed, shots, mapping, beta.
+    """
+
+    scores: pd.DataFrame
+    history: pd.DataFrame
+    weights: pd.DataFrame
+
+
+def score_tasks(
+    family: Family, fold: Fold, specs: Sequence[TaskSpec], fitted: Fitted, method: str, seed: int
+) -> pd.DataFrame:
+    """Scores of one fitted method on the frozen tasks of a fold, for every number of shots."""
+    rows = []
+    for shots in family.shots:
+        tasks = [family.build(spec, shots, fold) for spec in specs]
+        for task, prediction in zip(tasks, fitted.predict(tasks, shots), strict=True):
+            for s in family.score(task, prediction):
+                rows.append((family.study, task.family, s.task, method, shots, seed, s.metric, s.value))
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+
+
+def mean_weights(family: Family, fold: Fold, specs: Sequence[TaskSpec], fitted: Fitted, seed: int) -> pd.DataFrame:
+    """β(T) of a fitted mixture, averaged over the fold's frozen tasks, for every number of shots."""
+    rows = []
+    for shots in family.shots:
+        batch = collate([family.build(spec, shots, fold) for spec in specs])
+        with torch.no_grad():
+            beta = fitted.learner.weights(fitted.trained.params, batch).mean(0)
+        names = [m.name for m in fitted.learner.mappings]
+        rows += [(fold.name, seed, shots, n, float(b)) for n, b in zip(names, beta, strict=True)]
+    return pd.DataFrame(rows, columns=["fold", "seed", "shots", "mapping", "beta"])
+
+
+def run_cell(
+    family: Family, fold: Fold, specs: Sequence[TaskSpec], method: Method, config: TrainConfig, seed: int
+) -> dict[str, pd.DataFrame]:
+    """Train and score one method on one fold with one seed: the unit of work that is spread and cached."""
+    torch.set_num_threads(1)  # the same sums on every machine size; the work is spread over processes instead
+    fitted = method.fit(family, fold, config, seed)
+    out = {"scores": score_tasks(family, fold, specs, fitted, method.name, seed)}
+    if fitted.trained is not None:
+        history = pd.DataFrame(fitted.trained.history)
+        out["history"] = history.assign(fold=fold.name, method=method.name, seed=seed)
+        if len(fitted.learner.mappings) > 1:
+            out["weights"] = mean_weights(family, fold, specs, fitted, seed)
+    return out
+
+
+def _cached_cell(path: Path | None, *cell: object) -> dict[str, pd.DataFrame]:
+    if path is not None and path.exists():
+        return joblib.load(path)
+    result = run_cell(*cell)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        joblib.dump(result, temporary)
+        os.replace(temporary, path)
+    return result
+
+
+def cross_validate(
+    family: Family,
+    specs: Sequence[TaskSpec],
+    methods: Sequence[Method],
+    config: TrainConfig,
+    seeds: Sequence[int],
+    jobs: int = 1,
+    cache: Path | None = None,
+    code_key: str = "",
+) -> Evaluation:
+    """Every method on every fold with every seed, on the same frozen tasks.
+
+    Cells run through joblib: `jobs` processes here, or whatever `joblib.parallel_config` names (a Dask cluster).
+    Results do not depend on either. With a `cache` folder each finished cell is kept under a hash of everything it
+    depends on (`code_key` stands for the code), so that an interrupted run goes on where it stopped.
+    Methods that draw nothing at random run with the first seed only. Raises ParameterError for doubled names.
+    """
+    names = [m.name for m in methods]
+    if len(set(names)) < len(names) or not seeds:
+        raise ParameterError(f"methods need different names and at least one seed; found {names} and {list(seeds)}")
+    cells = []
+    for fold in family.folds():
+        own = [s for s in specs if s.fold == fold.name]
+        for method in methods:
+            for seed in seeds[:1] if method.deterministic else seeds:
+                cell = (family, fold, own, method, config, int(seed))
+                described = f"{code_key}{family.content_hash()}{family!r}{cell[1:]!r}"
+                key = hashlib.sha256(described.encode()).hexdigest()[:20]
+                cells.append((cache / family.study / f"{key}.joblib" if cache else None, *cell))
+    # the slowest first, so that no process is left alone with one at the end
+    order = sorted(range(len(cells)), key=lambda i: cells[i][4].name != "g")
+    done = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_cached_cell)(*cells[i]) for i in order)
+    results = [done[i] for i in np.argsort(order, kind="stable")]
+
+    def gather(part: str) -> pd.DataFrame:
+        frames = [r[part] for r in results if part in r]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    return Evaluation(gather("scores"), gather("history"), gather("weights"))

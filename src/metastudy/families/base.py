@@ -1,0 +1,103 @@
+"""What a task family offers: where its tasks come from, how they are split, and how predictions are scored."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from metastudy.model import BaseModel
+from metastudy.tasks import Kind, Task
+
+Part = Literal["train", "validation"]
+Ids = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One round of cross-validation over tasks: names of what is trained on, tuned on and tested on."""
+
+    name: str
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A frozen evaluation task, as ids of rows and never as data.
+
+    `support` holds one tuple of ids per class (one tuple in all where there are no classes), in a fixed order:
+    k shots means the first k of each, so supports are nested and the query is the same for every k.
+    `columns` names the input columns where a task has a choice of them.
+    """
+
+    id: str
+    family: str
+    fold: str
+    support: tuple[Ids, ...]
+    query: Ids
+    columns: Ids = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured value; `task` is the unit that comparisons are paired on."""
+
+    task: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class FieldBaseline:
+    """The classical tool of a field, already present among the inputs: input column `column` is its score."""
+
+    name: str
+    column: int
+    sign: float = 1.0
+
+
+class Family(ABC):
+    """A source of tasks. Subclasses are cheap to construct and pickle; heavy state is built on first use.
+
+    Whatever is fitted (vocabularies, scalings) is fitted on `fold.train` alone, or on a task's own support.
+    """
+
+    study: str
+    kind: Kind
+    metrics: tuple[str, ...]
+    shots: tuple[int, ...]
+    field_baselines: tuple[FieldBaseline, ...] = ()
+
+    @abstractmethod
+    def folds(self) -> tuple[Fold, ...]:
+        """The rounds of cross-validation; every name is tested in at most one."""
+
+    @abstractmethod
+    def model(self) -> BaseModel:
+        """The base model f that all methods of this study share."""
+
+    @abstractmethod
+    def sample(self, fold: Fold, part: Part, shots: int, n_tasks: int, rng: np.random.Generator) -> list[Task]:
+        """Draw training or validation tasks of one fold; never touches `fold.test`."""
+
+    @abstractmethod
+    def freeze(self, rng: np.random.Generator) -> list[TaskSpec]:
+        """Draw the evaluation tasks once; the list is committed under `data/tasks/` with its hash."""
+
+    @abstractmethod
+    def build(self, spec: TaskSpec, shots: int, fold: Fold) -> Task:
+        """The data of a frozen task at k = `shots`. Raises DataError where an id is not in the data."""
+
+    @abstractmethod
+    def score(self, task: Task, prediction: Tensor) -> Sequence[Score]:
+        """Metrics of one task. `prediction` is (Q, C) probabilities, or (Q,) values for regression and ranking."""
+
+    @abstractmethod
+    def content_hash(self) -> str:
+        """sha256 of the data that task ids refer to, so that a list never meets other data unnoticed."""

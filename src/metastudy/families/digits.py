@@ -1,0 +1,126 @@
+"""Handwritten digits as few-shot tasks: tell apart classes that meta-training never saw (scikit-learn's digits)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from metastudy.errors import DataError, TaskError
+from metastudy.families.base import Family, Fold, Part, Score, TaskSpec
+from metastudy.model import ConvNet
+from metastudy.tasks import Kind, Task
+
+# (quarter turns, mirrored): views in training. What turns one digit into another is left out on purpose:
+# 180 degrees (a training 6 becomes a test 9) and the upright mirror image (a 2 becomes a 5).
+VIEWS = ((0, False), (1, False), (3, False), (1, True), (3, True))
+N_TRAIN_QUERY = 8  # query images per class in training and validation
+GROUPS = {"0-1-2": (0, 1, 2), "3-4-5": (3, 4, 5), "6-7-8": (6, 7, 8)}
+
+
+View = tuple[int, bool]
+
+
+@dataclass(frozen=True)
+class Digits(Family):
+    """3-way k-shot tasks on 1,797 images of 8x8 pixels; splits are by class, never by image.
+
+    Three folds: one class group is tested, the next three digits validate, the other four train. In training and
+    validation a whole task may be seen on its side, mirrored or not; views are never mixed within a task, which
+    would reward telling views apart instead of shapes.
+    """
+
+    study: ClassVar[str] = "digits"
+    kind: ClassVar[Kind] = "classification"
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "log_loss")
+    shots: tuple[int, ...] = (1, 2, 5, 10)
+    ways: int = 3
+    n_query: int = 15  # per class
+    n_test: int = 100  # tasks per fold
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.ways <= 3:
+            raise TaskError(f"ways is {self.ways}; a test group has 3 classes, so choose 2 or 3")
+
+    @cached_property
+    def _data(self) -> tuple[Tensor, np.ndarray]:
+        bunch = load_digits()
+        return torch.tensor(bunch.images / 16.0, dtype=torch.float32)[:, None], bunch.target
+
+    @cached_property
+    def _rows(self) -> dict[int, np.ndarray]:
+        return {c: np.flatnonzero(self._data[1] == c) for c in range(10)}
+
+    def folds(self) -> tuple[Fold, ...]:
+        folds = []
+        for name, group in GROUPS.items():
+            others = [str((group[-1] + 1 + i) % 10) for i in range(7)]
+            folds.append(Fold(name, train=tuple(others[3:]), validation=tuple(others[:3]), test=(name,)))
+        return tuple(folds)
+
+    def model(self) -> ConvNet:
+        return ConvNet(side=8, channels=(48,))
+
+    def images(self, rows: np.ndarray, view: View = VIEWS[0]) -> Tensor:
+        """(len(rows), 1, 8, 8), seen in a view."""
+        turns, mirrored = view
+        images = torch.rot90(self._data[0][rows], turns, dims=(2, 3))
+        return images.flip(3) if mirrored else images
+
+    def _task(
+        self, name: str, family: str, parts: list[tuple[np.ndarray, np.ndarray, View]], classes: tuple[str, ...] = ()
+    ) -> Task:
+        support = [self.images(rows, view) for rows, _, view in parts]
+        query = [self.images(rows, view) for _, rows, view in parts]
+        labels = [torch.cat([torch.full((len(x),), c) for c, x in enumerate(p)]) for p in (support, query)]
+        ids = tuple(str(i) for _, rows, _ in parts for i in rows)
+        x = torch.cat(support), labels[0], torch.cat(query), labels[1]
+        return Task(name, family, "classification", *x, n_classes=len(parts), query_ids=ids, class_names=classes)
+
+    def sample(self, fold: Fold, part: Part, shots: int, n_tasks: int, rng: np.random.Generator) -> list[Task]:
+        digits = [int(digit) for digit in getattr(fold, part)]
+        tasks = []
+        for i in range(n_tasks):
+            view = VIEWS[rng.integers(len(VIEWS))]
+            parts, chosen = [], rng.choice(digits, self.ways, replace=False)
+            for digit in chosen:
+                rows = rng.choice(self._rows[digit], shots + N_TRAIN_QUERY, replace=False)
+                parts.append((rows[:shots], rows[shots:], view))
+            names = tuple(f"{digit}/{view}" for digit in chosen)
+            tasks.append(self._task(f"{part}{i}", part, parts, names))
+        return tasks
+
+    def freeze(self, rng: np.random.Generator) -> list[TaskSpec]:
+        specs = []
+        for fold in self.folds():
+            for i in range(self.n_test):
+                digits = rng.permutation(GROUPS[fold.test[0]])[: self.ways]
+                size = max(self.shots) + self.n_query
+                rows = [rng.choice(self._rows[d], size, replace=False).tolist() for d in digits]
+                support = tuple(tuple(r[: max(self.shots)]) for r in rows)
+                query = tuple(x for r in rows for x in r[max(self.shots) :])
+                specs.append(TaskSpec(f"{fold.name}/{i:03d}", fold.name, fold.name, support, query))
+        return specs
+
+    def build(self, spec: TaskSpec, shots: int, fold: Fold) -> Task:
+        query = np.array(spec.query).reshape(len(spec.support), -1)
+        if shots > min(map(len, spec.support)):
+            raise DataError(f"task {spec.id} holds {len(spec.support[0])} examples a class; {shots} shots were asked")
+        parts = [(np.array(s[:shots]), q, VIEWS[0]) for s, q in zip(spec.support, query, strict=True)]
+        return self._task(spec.id, spec.family, parts)
+
+    def score(self, task: Task, prediction: Tensor) -> Sequence[Score]:
+        correct = (prediction.argmax(1) == task.query_y).float().mean()
+        likelihood = prediction.gather(1, task.query_y[:, None]).clamp(min=1e-12).log().mean()
+        return [Score(task.id, "accuracy", float(correct)), Score(task.id, "log_loss", -float(likelihood))]
+
+    def content_hash(self) -> str:
+        images, labels = self._data
+        return hashlib.sha256(images.numpy().tobytes() + labels.astype("<i8").tobytes()).hexdigest()

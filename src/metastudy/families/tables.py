@@ -1,0 +1,157 @@
+"""Medical tables as few-shot tasks: a disease that meta-training never saw, from a handful of patients.
+
+The two tables that come with scikit-learn: Wisconsin breast cancer (malignant or benign, 569 patients, 30 columns)
+and diabetes (progression after a year above its median or not, 442 patients, 10 columns). Research data, not a
+medical device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from scipy.stats import skew
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.metrics import log_loss, roc_auc_score
+from torch import Tensor
+
+from metastudy.errors import DataError
+from metastudy.families.base import Family, Fold, Ids, Part, Score, TaskSpec
+from metastudy.model import ColumnNet
+from metastudy.tasks import Kind, Task
+
+TABLES = ("breast_cancer", "diabetes")
+CLIP = 3.0
+
+
+def standardise(support: np.ndarray, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and scale columns by the support alone, then clip softly: 3 tanh(z / 3).
+
+    Without the clip two rows decide a scale that makes outliers of ordinary patients. A column that is constant in
+    the support tells nothing and becomes 0.
+    """
+    centre, scale = support.mean(0), support.std(0)
+    known = scale > 1e-9 * (1 + np.abs(centre))
+
+    def transform(rows: np.ndarray) -> np.ndarray:
+        return np.where(known, CLIP * np.tanh((rows - centre) / np.where(known, scale, 1) / CLIP), 0.0)
+
+    return transform(support), transform(query)
+
+
+@dataclass(frozen=True)
+class MedicalTables(Family):
+    """A task: some columns of one disease's table, k patients per class, 100 others to diagnose.
+
+    Two folds: the disease that is tested is never trained on; 30% of the other one's patients validate. Class 1 is
+    always the sick one, and a task sees `n_columns` random columns, as a new clinic measures other things.
+    """
+
+    study: ClassVar[str] = "diagnosis_diseases"
+    kind: ClassVar[Kind] = "binary"
+    metrics: ClassVar[tuple[str, ...]] = ("auroc", "log_loss")
+    shots: tuple[int, ...] = (1, 3, 5, 10)
+    n_columns: int = 6
+    n_query: int = 100
+    n_test: int = 150  # tasks per disease
+
+    @cached_property
+    def _data(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        cancer, diabetes = load_breast_cancer(), load_diabetes(scaled=False)
+        progressed = diabetes.target > np.median(diabetes.target)
+        return {
+            "breast_cancer": (cancer.data, (cancer.target == 0).astype(int)),  # 0 is malignant in scikit-learn
+            "diabetes": (diabetes.data, progressed.astype(int)),
+        }
+
+    @cached_property
+    def column_names(self) -> dict[str, tuple[str, ...]]:
+        bunches = {"breast_cancer": load_breast_cancer(), "diabetes": load_diabetes()}
+        return {name: tuple(map(str, bunch.feature_names)) for name, bunch in bunches.items()}
+
+    def folds(self) -> tuple[Fold, ...]:
+        other = {"breast_cancer": "diabetes", "diabetes": "breast_cancer"}
+        return tuple(Fold(t, train=(other[t],), validation=(other[t],), test=(t,)) for t in TABLES)
+
+    def model(self) -> ColumnNet:
+        return ColumnNet(channels=4, n_columns=self.n_columns)
+
+    def patients(self, table: str, part: Part) -> np.ndarray:
+        """Row numbers: the same fixed 70% of a table train, the rest validate."""
+        order = np.random.default_rng(0).permutation(len(self._data[table][1]))
+        cut = int(0.7 * len(order))
+        return order[:cut] if part == "train" else order[cut:]
+
+    def _channels(self, rows: np.ndarray, lean: np.ndarray) -> Tensor:
+        """(N, P) values and (P,) skewness -> (N, P, 4): value, its size, the column's skewness, 1."""
+        parts = [rows, np.abs(rows) - 1, np.broadcast_to(lean, rows.shape), np.ones_like(rows)]
+        return torch.tensor(np.stack(parts, -1), dtype=torch.float32)
+
+    def _task(self, name: str, table: str, columns: Ids, support: np.ndarray, query: np.ndarray) -> Task:
+        values, labels = self._data[table]
+        values = values[:, list(columns)]
+        zs, zq = standardise(values[support], values[query])
+        varied = zs.std(0) > 0
+        lean = np.tanh(np.where(varied, skew(np.where(varied, zs, np.arange(len(zs))[:, None])), 0.0))
+        y = [torch.tensor(labels[rows], dtype=torch.float32) for rows in (support, query)]
+        ids = tuple(str(i) for i in query)
+        x_s, x_q = self._channels(zs, lean), self._channels(zq, lean)
+        return Task(name, table, "binary", x_s, y[0], x_q, y[1], query_ids=ids)
+
+    def _draw(self, table: str, rows: np.ndarray, shots: int, rng: np.random.Generator) -> tuple[Ids, list, list]:
+        """Columns, `shots` patients of each class, and query patients at the natural prevalence."""
+        values, labels = self._data[table]
+        columns = tuple(int(c) for c in sorted(rng.choice(values.shape[1], self.n_columns, replace=False)))
+        rows = rng.permutation(rows)
+        support = [rows[labels[rows] == c][:shots].tolist() for c in (0, 1)]
+        taken = {*support[0], *support[1]}
+        return columns, support, [int(r) for r in rows if r not in taken][: self.n_query]
+
+    def sample(self, fold: Fold, part: Part, shots: int, n_tasks: int, rng: np.random.Generator) -> list[Task]:
+        tasks = []
+        for i in range(n_tasks):
+            table = getattr(fold, part)[rng.integers(len(getattr(fold, part)))]
+            columns, support, query = self._draw(table, self.patients(table, part), shots, rng)
+            tasks.append(self._task(f"{part}{i}", table, columns, np.array(support[0] + support[1]), np.array(query)))
+        return tasks
+
+    def freeze(self, rng: np.random.Generator) -> list[TaskSpec]:
+        specs = []
+        for fold in self.folds():
+            for i in range(self.n_test):
+                table = fold.test[0]
+                everyone = np.arange(len(self._data[table][1]))
+                columns, support, query = self._draw(table, everyone, max(self.shots), rng)
+                specs.append(
+                    TaskSpec(f"{table}/{i:03d}", table, fold.name, tuple(map(tuple, support)), tuple(query), columns)
+                )
+        return specs
+
+    def build(self, spec: TaskSpec, shots: int, fold: Fold) -> Task:
+        n_rows = len(self._data[spec.family][1])
+        if max(spec.query) >= n_rows or shots > min(map(len, spec.support)):
+            raise DataError(
+                f"task {spec.id}: asks for row {max(spec.query)} of {n_rows} and {shots} of "
+                f"{min(map(len, spec.support))} patients a class; draw the task list anew or ask for fewer shots"
+            )
+        support = np.array([i for ids in spec.support for i in ids[:shots]])
+        return self._task(spec.id, spec.family, spec.columns, support, np.array(spec.query))
+
+    def score(self, task: Task, prediction: Tensor) -> Sequence[Score]:
+        truth, sick = task.query_y.numpy(), prediction[:, 1].double().clamp(1e-7, 1 - 1e-7).numpy()
+        return [
+            Score(task.id, "auroc", float(roc_auc_score(truth, sick))),
+            Score(task.id, "log_loss", float(log_loss(truth, sick, labels=[0, 1]))),
+        ]
+
+    def content_hash(self) -> str:
+        digest = hashlib.sha256()
+        for name in TABLES:
+            values, labels = self._data[name]
+            digest.update(values.astype("<f8").tobytes() + labels.astype("<i8").tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,261 @@
+"""Everything that is compared: meta-learners and honest baselines behind one call, `fit` then `predict`.
+
+All methods of a study share the family's base model f, its tasks and its training budget; only the way of adapting
+differs. Whatever is tuned is tuned on validation tasks, separately for each number of shots.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from torch import Tensor
+from torch.nn import functional as F
+
+from metastudy.adapt import Mapping, Unadapted
+from metastudy.adapt.gradient import gradient_steps, support_loss, widen_head
+from metastudy.families.base import Family, Fold
+from metastudy.losses import PROBABILISTIC, loss, predict
+from metastudy.mixture import MetaLearner, without_prefix
+from metastudy.model import HEAD_BIAS, HEAD_WEIGHT, BaseModel, Params, per_task
+from metastudy.tasks import Task, TaskBatch, collate
+from metastudy.train import TrainConfig, Trained, meta_train, minimise, rng_for, torch_generator
+
+CHUNK = 32  # tasks predicted at once: bounds memory, not results
+N_VALIDATION = 40  # validation tasks per number of shots
+
+Predictor = Callable[[Sequence[Task], int], list[Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A method fitted on one fold: `predict(tasks, shots)` gives one prediction per task, as `Family.score` wants."""
+
+    predict: Predictor
+    learner: MetaLearner | None = None
+    trained: Trained | None = None
+
+
+def training_batches(family: Family, fold: Fold, config: TrainConfig) -> Callable[[np.random.Generator], TaskBatch]:
+    """Batches of training tasks; the number of shots varies from batch to batch, so one model serves them all."""
+
+    def sample(rng: np.random.Generator) -> TaskBatch:
+        shots = int(rng.choice(family.shots))
+        return collate(family.sample(fold, "train", shots, config.tasks_per_step, rng))
+
+    return sample
+
+
+def validation_tasks(family: Family, fold: Fold) -> dict[int, list[Task]]:
+    """The same validation tasks for every method and seed of a fold, by number of shots."""
+    number = [f.name for f in family.folds()].index(fold.name)
+    return {k: family.sample(fold, "validation", k, N_VALIDATION, rng_for(7, number, k)) for k in family.shots}
+
+
+def to_scores(prediction: Tensor, batch: TaskBatch) -> list[Tensor]:
+    """(T, Q, C) as the losses want it -> one unpadded (Q, C) probabilities or (Q,) values per task."""
+    rows = [p[: len(task.query_y)] for p, task in zip(prediction, batch.tasks, strict=True)]
+    if batch.kind in PROBABILISTIC:
+        return [r.exp()[:, : max(2, t.n_classes)] for r, t in zip(rows, batch.tasks, strict=True)]
+    return [r[:, 0] for r in rows]
+
+
+def in_chunks(predict_batch: Callable[[TaskBatch, int], Tensor]) -> Predictor:
+    """Lift a predictor of batches to one of any number of tasks; keeps no graph."""
+
+    def predict_tasks(tasks: Sequence[Task], shots: int) -> list[Tensor]:
+        out: list[Tensor] = []
+        with torch.no_grad():
+            for start in range(0, len(tasks), CHUNK):
+                batch = collate(tasks[start : start + CHUNK])
+                out += to_scores(predict_batch(batch, shots), batch)
+        return out
+
+    return predict_tasks
+
+
+class Method(ABC):
+    """Something that learns from earlier tasks, or not, and then predicts new ones from their support."""
+
+    name: str
+    deterministic: ClassVar[bool] = False
+
+    @abstractmethod
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+        """Learn on the training tasks of a fold, tune on its validation tasks."""
+
+
+@dataclass(frozen=True)
+class MetaMethod(Method):
+    """(θ, α, β) meta-trained together: g, or a classical method when it holds a single mapping."""
+
+    name: str
+    mappings: tuple[Mapping, ...]
+
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+        learner = MetaLearner(family.model(), self.mappings)
+        validation = [collate(tasks) for tasks in validation_tasks(family, fold).values()]
+        label = f"{family.study}, fold {fold.name}, {self.name}"
+        sample = training_batches(family, fold, config)
+        trained = meta_train(learner, sample, validation, config, rng_for(seed, 1), label)
+        return Fitted(in_chunks(lambda batch, _: learner.predict(trained.params, batch)), learner, trained)
+
+
+def pooled() -> MetaMethod:
+    """One model for all earlier tasks, used as it is: m = 1 with the mapping that does not adapt."""
+    return MetaMethod("pooled", (Unadapted(),))
+
+
+def _pretrain_classifier(family: Family, fold: Fold, config: TrainConfig, rng: np.random.Generator) -> Params:
+    """θ of one ordinary classifier over all training classes (Chen et al. 2019, "Baseline"); its head is dropped.
+
+    No validation task has these classes, so training runs its full length.
+    """
+    model, sample = family.model(), training_batches(family, fold, config)
+    names = sorted({n for t in family.sample(fold, "train", 1, 500, rng_for(11)) for n in t.class_names})
+    index = {n: i for i, n in enumerate(names)}
+    params = {f"theta.{k}": v for k, v in model.init(torch_generator(rng)).items()}
+    wide = torch.randn(model.feature_dim, len(names), generator=torch_generator(rng)) / model.feature_dim**0.5
+    params |= {f"theta.{HEAD_WEIGHT}": wide, f"theta.{HEAD_BIAS}": torch.zeros(1, len(names))}
+
+    def training_loss(params: Params, rng: np.random.Generator) -> Tensor:
+        batch = sample(rng)
+        global_class = torch.tensor([[index[n] for n in t.class_names] for t in batch.tasks])  # (T, C)
+        logits = model(without_prefix(params, "theta."), batch.query_x)
+        return F.cross_entropy(logits.flatten(0, 1), global_class.gather(1, batch.query_y).flatten())
+
+    trained = minimise(params, training_loss, None, config, rng, f"{family.study}, pretraining")
+    fresh_head = {HEAD_WEIGHT: torch.zeros(model.feature_dim, 1), HEAD_BIAS: torch.zeros(1, 1)}
+    return without_prefix(trained.params, "theta.") | fresh_head
+
+
+@dataclass(frozen=True)
+class FineTuned(Method):
+    """Pooled training, then plain gradient steps on the support; step size and number chosen on validation tasks."""
+
+    name: str = "fine-tuned"
+    step_sizes: tuple[float, ...] = (0.01, 0.05, 0.2, 1.0)
+    n_steps: tuple[int, ...] = (1, 5, 20)
+
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+        model = family.model()
+        if family.kind == "classification":
+            theta = _pretrain_classifier(family, fold, config, rng_for(seed, 1))
+        else:
+            trained = pooled().fit(family, fold, config, seed).trained
+            theta = model.untied(without_prefix(trained.params, "theta."))
+
+        def adapt(batch: TaskBatch, setting: tuple[float, int]) -> Tensor:
+            size, steps = setting
+            sizes = {name: torch.tensor(size) for name in theta}
+            wide = widen_head(theta, batch.n_classes)
+            return model(gradient_steps(model, wide, batch, sizes, steps, create_graph=False), batch.query_x)
+
+        return tuned(family, fold, adapt, list(itertools.product(self.step_sizes, self.n_steps)))
+
+
+@dataclass(frozen=True)
+class Scratch(Method):
+    """f trained from random weights on the support alone, by Adam; number of steps chosen on validation tasks."""
+
+    name: str = "from scratch"
+    learning_rate: float = 0.01
+    n_steps: tuple[int, ...] = (10, 40, 120)
+
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+        model = family.model()
+        theta = model.untied(model.init(torch_generator(rng_for(seed, 1))))
+
+        def adapt(batch: TaskBatch, n_steps: int) -> Tensor:
+            return model(train_on_support(model, theta, batch, self.learning_rate, n_steps), batch.query_x)
+
+        return tuned(family, fold, adapt, list(self.n_steps))
+
+
+def train_on_support(model: BaseModel, theta: Params, batch: TaskBatch, rate: float, n_steps: int) -> Params:
+    """Adam on each task's own copy of θ. Adam works number by number, so one optimizer serves all tasks at once."""
+    wide = widen_head(theta, batch.n_classes)
+    own = {k: v.clone().requires_grad_() for k, v in per_task(wide, batch.n_tasks).items()}
+    optimizer = torch.optim.Adam(own.values(), lr=rate)
+    with torch.enable_grad():
+        for _ in range(n_steps):
+            optimizer.zero_grad(set_to_none=True)
+            support_loss(model, own, batch).sum().backward()
+            optimizer.step()
+    return {k: v.detach() for k, v in own.items()}
+
+
+def tuned(family: Family, fold: Fold, adapt: Callable[[TaskBatch, object], Tensor], grid: Sequence[object]) -> Fitted:
+    """`adapt(batch, setting)` gives scores; per number of shots, take the setting with the lowest validation loss."""
+    chosen: dict[int, object] = {}
+    for shots, tasks in validation_tasks(family, fold).items():
+        batch = collate(tasks)
+        losses = []
+        with torch.no_grad():
+            for setting in grid:
+                prediction = predict(batch.kind, adapt(batch, setting), batch.class_mask)
+                value = loss(batch.kind, prediction, batch.query_y, batch.query_mask, batch.query_group).mean()
+                losses.append(float(value) if torch.isfinite(value) else np.inf)
+        chosen[shots] = grid[int(np.argmin(losses))]
+    return Fitted(
+        in_chunks(lambda batch, shots: predict(batch.kind, adapt(batch, chosen[shots]), batch.class_mask))
+    )
+
+
+@dataclass(frozen=True)
+class Classifier(Method):
+    """A scikit-learn classifier fitted on each support alone; one of `grid` is chosen on validation tasks."""
+
+    name: str
+    make: Callable[..., ClassifierMixin]
+    grid: tuple[dict[str, object], ...] = field(default=({},))
+    channel: int | None = None  # which channel of (N, P, channels) inputs holds the plain values; None: all of x
+    deterministic: ClassVar[bool] = True
+
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+        def inputs(x: Tensor) -> np.ndarray:
+            return (x if self.channel is None else x[..., self.channel]).flatten(1).numpy()
+
+        def one(task: Task, setting: dict[str, object]) -> Tensor:
+            estimator = self.make(**setting).fit(inputs(task.support_x), task.support_y.numpy().astype(int))
+            return torch.tensor(estimator.predict_proba(inputs(task.query_x)), dtype=torch.float32)
+
+        def log_loss(task: Task, setting: dict[str, object]) -> float:
+            likelihood = one(task, setting).gather(1, task.query_y.long()[:, None])
+            return -float(likelihood.clamp(min=1e-6).log().mean())
+
+        chosen = dict.fromkeys(family.shots, self.grid[0])
+        if len(self.grid) > 1:
+            for shots, tasks in validation_tasks(family, fold).items():
+                values = [np.mean([log_loss(task, setting) for task in tasks]) for setting in self.grid]
+                chosen[shots] = self.grid[int(np.argmin(values))]
+        return Fitted(lambda tasks, shots: [one(task, chosen[shots]) for task in tasks])
+
+
+@dataclass(frozen=True)
+class InputColumn(Method):
+    """The classical tool of a field whose score is already among the inputs (Lead, LexRank, BM25)."""
+
+    name: str
+    column: int
+    sign: float = 1.0
+    deterministic: ClassVar[bool] = True
+
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+        return Fitted(lambda tasks, _: [self.sign * task.query_x[:, self.column] for task in tasks])
+
+
+def field_baselines(family: Family) -> list[Method]:
+    """The family's own classical tools."""
+    return [InputColumn(b.name, b.column, b.sign) for b in family.field_baselines]
+
+
+def mixture_and_members(*mappings: Mapping) -> list[Method]:
+    """g over the mappings, and each mapping alone."""
+    return [*(MetaMethod(m.name, (m,)) for m in mappings), MetaMethod("g", tuple(mappings))]

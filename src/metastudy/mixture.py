@@ -1,0 +1,119 @@
+"""The meta-learner g(f; α) = Σ_j β_j ψ(f; α_j): a learned, non-negative mixture of ways of adapting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from metastudy.adapt import Mapping
+from metastudy.errors import TaskError
+from metastudy.losses import PROBABILISTIC, loss, predict
+from metastudy.model import BaseModel, Params
+from metastudy.tasks import TaskBatch
+
+
+def without_prefix(params: Params, prefix: str) -> Params:
+    """The parameters whose names start with `prefix`, under the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
+
+
+def task_embedding(model: BaseModel, theta: Params, batch: TaskBatch) -> Tensor:
+    """e(T): log support size, log classes, mean and spread of the support's features; (T, 2 + 2d).
+
+    Order-free in the support, and a function of the support alone.
+    """
+    phi = model.features(theta, batch.support_x)
+    mask = batch.support_mask[..., None]
+    count = mask.sum(1).clamp(min=1)
+    mean = (phi * mask).sum(1) / count
+    spread = (((phi - mean[:, None]) ** 2 * mask).sum(1) / count + 1e-6).sqrt()
+    sizes = torch.stack([batch.support_mask.sum(1).log(), batch.class_mask.sum(1).log()], -1)
+    contents = torch.cat([F.layer_norm(mean, mean.shape[1:]), F.layer_norm(spread, spread.shape[1:])], -1)
+    # divided by d: otherwise 2d inputs move the logits of β so fast that one member takes all before the rest learn
+    return torch.cat([sizes, contents / model.feature_dim], -1)
+
+
+def _query_loss(batch: TaskBatch, prediction: Tensor) -> Tensor:
+    return loss(batch.kind, prediction, batch.query_y, batch.query_mask, batch.query_group).mean()
+
+
+@dataclass(frozen=True)
+class MetaLearner:
+    """f and the mappings ψ_1..ψ_m that adapt it; m = 1 is the classical method of that name.
+
+    Parameters are one flat dict: `theta.*` (f), `alpha.<mapping>.*`, and for m > 1 `beta.bias` (m,) with, when
+    `beta="task"`, `beta.weight` (m, e) on the task embedding, started at zero so that β begins uniform.
+    Raises TaskError when empty or when two mappings share a name.
+    """
+
+    model: BaseModel
+    mappings: tuple[Mapping, ...]
+    beta: Literal["global", "task"] = "task"
+    member_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        names = [m.name for m in self.mappings]
+        if not names or len(set(names)) < len(names):
+            raise TaskError(f"a mixture needs at least one mapping, each name once; found {names}")
+
+    def init(self, generator: Generator) -> Params:
+        """Fresh (θ, α, β)."""
+        params = {f"theta.{k}": v for k, v in self.model.init(generator).items()}
+        for mapping in self.mappings:
+            alpha = mapping.init(self.model, generator)
+            params |= {f"alpha.{mapping.name}.{k}": v for k, v in alpha.items()}
+        if len(self.mappings) > 1:
+            params["beta.bias"] = torch.zeros(len(self.mappings))
+            if self.beta == "task":
+                params["beta.weight"] = torch.zeros(len(self.mappings), 2 + 2 * self.model.feature_dim)
+        return params
+
+    def weights(self, params: Params, batch: TaskBatch) -> Tensor:
+        """β(T), non-negative and summing to one: (T, m)."""
+        if len(self.mappings) == 1:
+            return torch.ones(batch.n_tasks, 1)
+        logits = params["beta.bias"].expand(batch.n_tasks, -1)
+        if self.beta == "task":
+            embedding = task_embedding(self.model, without_prefix(params, "theta."), batch)
+            logits = logits + embedding @ params["beta.weight"].T
+        return F.softmax(logits, dim=-1)
+
+    def members(self, params: Params, batch: TaskBatch) -> list[Tensor]:
+        """Each ψ_j's own prediction: log-probabilities, or values (T, Q, 1)."""
+        theta = self.model.untied(without_prefix(params, "theta."))
+        scores = (m(self.model, theta, without_prefix(params, f"alpha.{m.name}."), batch) for m in self.mappings)
+        return [predict(batch.kind, s, batch.class_mask) for s in scores]
+
+    def predict(self, params: Params, batch: TaskBatch) -> Tensor:
+        """g: Σ_j β_j ψ_j over predictions. Probabilities are summed, and returned as logarithms; values as values."""
+        return self._mix(params, batch, self.members(params, batch))
+
+    def _mix(self, params: Params, batch: TaskBatch, predictions: list[Tensor]) -> Tensor:
+        if len(predictions) == 1:
+            return predictions[0]
+        members = torch.stack(predictions)  # (m, T, Q, C)
+        weights = self.weights(params, batch).T[:, :, None, None]  # (m, T, 1, 1)
+        if batch.kind in PROBABILISTIC:
+            # log Σ β_j p_j, in logarithms so that a confident wrong member cannot underflow
+            return torch.logsumexp(weights.clamp(min=1e-12).log() + members, dim=0)
+        return (weights * members).sum(0)
+
+    def query_loss(self, params: Params, batch: TaskBatch) -> Tensor:
+        """Mean over tasks of g's loss on the query rows."""
+        return _query_loss(batch, self.predict(params, batch))
+
+    def training_loss(self, params: Params, batch: TaskBatch) -> Tensor:
+        """What meta-training minimises: g's query loss plus `member_share` times the mean of its members' own.
+
+        Deviation from the bare query loss of g: without the second term the member that learns fastest in the
+        first steps takes all of β and the others never learn (seen on sinusoid).
+        """
+        members = self.members(params, batch)
+        total = _query_loss(batch, self._mix(params, batch, members))
+        if len(members) > 1:
+            total = total + self.member_share * torch.stack([_query_loss(batch, m) for m in members]).mean()
+        return total

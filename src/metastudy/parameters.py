@@ -1,0 +1,112 @@
+"""What each notebook may be told: names, types and ranges, checked before anything is computed.
+
+To add a notebook's parameters: subclass `Parameters`, list its fields, and add it to `MODELS`.
+Values live in the notebook's tagged cell (the quick profile) and in notebooks/parameters/<profile>.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from metastudy.errors import ParameterError
+
+Count = Annotated[int, Field(ge=1)]
+Counts = Annotated[list[Count], Field(min_length=1)]
+
+
+class Parameters(BaseModel):
+    """What every notebook has. Strict: no unknown name, no text for a number, no bool for an int."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    profile: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    seed: Annotated[int, Field(ge=0)]
+    jobs: Count
+
+
+class StartHere(Parameters):
+    pass
+
+
+class DataPreparation(Parameters):
+    pass
+
+
+class BaseModelStudy(Parameters):
+    pass
+
+
+class MetaTraining(Parameters):
+    pass
+
+
+class TextSummarization(Parameters):
+    pass
+
+
+class MedicalDiagnosis(Parameters):
+    pass
+
+
+class SemanticSearch(Parameters):
+    pass
+
+
+class ABComparison(Parameters):
+    pass
+
+
+MODELS: dict[str, type[Parameters]] = {
+    "00_start_here": StartHere,
+    "01_data_preparation": DataPreparation,
+    "02_base_model": BaseModelStudy,
+    "03_meta_training": MetaTraining,
+    "04_text_summarization": TextSummarization,
+    "05_medical_diagnosis": MedicalDiagnosis,
+    "06_semantic_search": SemanticSearch,
+    "07_ab_comparison": ABComparison,
+}
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """A hint "; did you mean ...?" for a name that is close to a valid one."""
+    close = get_close_matches(name, valid, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _explain(error: dict, valid: list[str]) -> str:
+    """One problem in words: found, expected."""
+    name, *inside = error["loc"]
+    where = str(name) + "".join(f"[{part}]" for part in inside)
+    if error["type"] == "extra_forbidden":
+        return f"unknown parameter {name!r}{nearest(str(name), valid)}"
+    if error["type"] == "missing":
+        return f"parameter {name!r} is missing"
+    return f"{where} = {error['input']!r} ({type(error['input']).__name__}): {error['msg'].lower()}"
+
+
+def validate(step: str, values: Mapping[str, Any]) -> Parameters:
+    """The typed parameters of a notebook.
+
+    Raises ParameterError, with every problem found, for an unknown notebook, an unknown or missing name,
+    a wrong type or a value out of range.
+    """
+    if step not in MODELS:
+        raise ParameterError(
+            f"notebook {step!r} has no parameters declared{nearest(step, list(MODELS))} "
+            f"Expected one of {', '.join(MODELS)}; add a model to metastudy/parameters.py"
+        )
+    model = MODELS[step]
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        valid = list(model.model_fields)
+        problems = "; ".join(_explain(problem, valid) for problem in error.errors())
+        raise ParameterError(
+            f"{step}: {problems}. Valid parameters: {', '.join(valid)}. "
+            "Change the notebook's parameters cell or notebooks/parameters/<profile>.yaml"
+        ) from None
