@@ -69,7 +69,7 @@ lock: env  ## Write requirements/lock.txt from pyproject.toml
 	@$(PY) tools/lock.py
 
 clean:  ## Remove caches and results that are not committed
-	@rm -rf results/*/notebooks results/*/.lock .pytest_cache .ruff_cache .hypothesis
+	@rm -rf results/*/notebooks results/*/.partial results/*/.lock .pytest_cache .ruff_cache .hypothesis
 	@find results data -name '*.partial*' -delete 2>/dev/null || true
 	@find . -path ./.venv -prune -o -path ./.git -prune -o \
 	  \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +

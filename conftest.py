@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[folder] = tempfile.mkdtemp(prefix="metastudy-results-")
     results = Path(config.stash[folder]) / "results"
     if (ROOT / "results").is_dir():
-        shutil.copytree(ROOT / "results", results, ignore=shutil.ignore_patterns("notebooks", ".lock"))
+        shutil.copytree(ROOT / "results", results, ignore=shutil.ignore_patterns("notebooks", ".lock", ".partial"))
     os.environ["METASTUDY_RESULTS"] = str(results)
 
 

@@ -22,6 +22,10 @@ from metastudy.train import TrainConfig
 SCORE_COLUMNS = ["study", "family", "task", "method", "shots", "seed", "metric", "value"]
 
 
+# A family builds its data on first use; a worker process that gets several cells of one family builds it once.
+_IN_THIS_PROCESS: dict[str, Family] = {}
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What a cross-validation leaves: tidy scores, training curves, and how β was spent.
@@ -64,6 +68,7 @@ def run_cell(
 ) -> dict[str, pd.DataFrame]:
     """Train and score one method on one fold with one seed: the unit of work that is spread and cached."""
     torch.set_num_threads(1)  # the same sums on every machine size; the work is spread over processes instead
+    family = _IN_THIS_PROCESS.setdefault(repr(family), family)
     fitted = method.fit(family, fold, config, seed)
     out = {"scores": score_tasks(family, fold, specs, fitted, method.name, seed)}
     if fitted.trained is not None:

@@ -53,7 +53,7 @@ class MetaLearner:
     model: BaseModel
     mappings: tuple[Mapping, ...]
     beta: Literal["global", "task"] = "task"
-    member_share: float = 1.0
+    member_share: float = 0.1
 
     def __post_init__(self) -> None:
         names = [m.name for m in self.mappings]

@@ -62,6 +62,9 @@ class DocumentationSearch(Family):
         self.queries = queries
         self._judged: dict[str, dict[str, JudgedQuery]] = {}  # fold name -> query id -> rows
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__getstate__().items())})"
+
     def __getstate__(self) -> dict:
         """Pickled without what can be built again."""
         return {"_judged": {}} | {name: getattr(self, name) for name in ("pool", "encoder", "draws", "queries")}

@@ -65,6 +65,9 @@ class DocumentationSummaries(Family):
         self.queries = queries
         self._rows: dict[str, dict[str, Tensor]] = {}  # fold name -> document id -> input rows
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__getstate__().items())})"
+
     def __getstate__(self) -> dict:
         """Pickled without what can be built again."""
         settings = ("max_documents", "max_sentences", "draws", "queries")
