@@ -95,26 +95,36 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return multipletests(list(p_values), method="holm")[1] if len(p_values) else np.array([])
 
 
-def verdict(comparison: Comparison, p_adjusted: float, margin: float, alpha: float = 0.05) -> Verdict:
+def verdict(
+    difference: float, low: float, high: float, p_adjusted: float, margin: float, alpha: float = 0.05
+) -> Verdict:
     """better / worse: adjusted p below alpha. Otherwise equivalent if the interval lies within ± margin.
 
     `difference` must already be oriented so that more is better for a.
     """
-    if p_adjusted < alpha and comparison.difference != 0:
-        return "better" if comparison.difference > 0 else "worse"
-    return "equivalent" if -margin < comparison.low and comparison.high < margin else "undecided"
+    if p_adjusted < alpha and difference != 0:
+        return "better" if difference > 0 else "worse"
+    return "equivalent" if -margin < low and high < margin else "undecided"
 
 
 def paired_scores(scores: pd.DataFrame, a: str, b: str, metric: str, shots: int) -> pd.DataFrame:
     """One row per task with columns family, task, a, b: each method's mean over its seeds.
 
-    Raises DataError where a method is missing or the two were not scored on exactly the same tasks.
+    Raises DataError where a method is missing, a score is not finite, or the two were not scored on exactly the
+    same tasks.
     """
     chosen = scores[(scores["metric"] == metric) & (scores["shots"] == shots)]
     missing = [m for m in (a, b) if m not in set(chosen["method"])]
     if missing:
         raise DataError(f"no {metric} at {shots} shots for {missing}; found {sorted(set(chosen['method']))}")
-    means = chosen[chosen["method"].isin([a, b])].groupby(["family", "task", "method"])["value"].mean().unstack()
+    chosen = chosen[chosen["method"].isin([a, b])]
+    if not np.isfinite(chosen["value"]).all():
+        bad = chosen[~np.isfinite(chosen["value"])].iloc[0]
+        raise DataError(
+            f"{metric} of {bad['method']} on task {bad['task']!r}, seed {bad['seed']}, is {bad['value']}, which is not "
+            "finite: a mean over the other seeds would hide it; mend the score or drop the task for both methods"
+        )
+    means = chosen.groupby(["family", "task", "method"])["value"].mean().unstack()
     if means.isna().any().any():
         lost = means[means.isna().any(axis=1)].index[0]
         raise DataError(

@@ -87,7 +87,7 @@ def _cached_cell(path: Path | None, *cell: object) -> dict[str, pd.DataFrame]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         joblib.dump(result, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     return result
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metastudy.adapt import Mapping, Unadapted
-from metastudy.adapt.gradient import gradient_steps, support_loss, widen_head
+from metastudy.adapt.gradient import support_loss, widen_head
 from metastudy.families.base import Family, Fold
 from metastudy.losses import PROBABILISTIC, loss, predict
 from metastudy.mixture import MetaLearner, without_prefix
@@ -137,11 +137,11 @@ def _pretrain_classifier(family: Family, fold: Fold, config: TrainConfig, rng: n
 
 @dataclass(frozen=True)
 class FineTuned(Method):
-    """Pooled training, then plain gradient steps on the support; step size and number chosen on validation tasks."""
+    """Pooled training, then Adam on the support; rate and number of steps (0: none) chosen on validation tasks."""
 
     name: str = "fine-tuned"
-    step_sizes: tuple[float, ...] = (0.01, 0.05, 0.2, 1.0)
-    n_steps: tuple[int, ...] = (1, 5, 20)
+    rates: tuple[float, ...] = (0.001, 0.01)
+    n_steps: tuple[int, ...] = (5, 20, 60)
 
     def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
         model = family.model()
@@ -152,12 +152,9 @@ class FineTuned(Method):
             theta = model.untied(without_prefix(trained.params, "theta."))
 
         def adapt(batch: TaskBatch, setting: tuple[float, int]) -> Tensor:
-            size, steps = setting
-            sizes = {name: torch.tensor(size) for name in theta}
-            wide = widen_head(theta, batch.n_classes)
-            return model(gradient_steps(model, wide, batch, sizes, steps, create_graph=False), batch.query_x)
+            return model(train_on_support(model, theta, batch, *setting), batch.query_x)
 
-        return tuned(family, fold, adapt, list(itertools.product(self.step_sizes, self.n_steps)))
+        return tuned(family, fold, adapt, [(0.0, 0), *itertools.product(self.rates, self.n_steps)])
 
 
 @dataclass(frozen=True)
@@ -181,6 +178,10 @@ class Scratch(Method):
 def train_on_support(model: BaseModel, theta: Params, batch: TaskBatch, rate: float, n_steps: int) -> Params:
     """Adam on each task's own copy of θ. Adam works number by number, so one optimizer serves all tasks at once."""
     wide = widen_head(theta, batch.n_classes)
+    if batch.kind == "classification":
+        # a column that all classes share changes no prediction, but its gradient is not zero after rounding, and
+        # Adam would make a full step of it
+        wide |= {name: torch.zeros_like(wide[name]) for name in (HEAD_WEIGHT, HEAD_BIAS)}
     own = {k: v.clone().requires_grad_() for k, v in per_task(wide, batch.n_tasks).items()}
     optimizer = torch.optim.Adam(own.values(), lr=rate)
     with torch.enable_grad():
@@ -203,9 +204,7 @@ def tuned(family: Family, fold: Fold, adapt: Callable[[TaskBatch, object], Tenso
                 value = loss(batch.kind, prediction, batch.query_y, batch.query_mask, batch.query_group).mean()
                 losses.append(float(value) if torch.isfinite(value) else np.inf)
         chosen[shots] = grid[int(np.argmin(losses))]
-    return Fitted(
-        in_chunks(lambda batch, shots: predict(batch.kind, adapt(batch, chosen[shots]), batch.class_mask))
-    )
+    return Fitted(in_chunks(lambda batch, shots: predict(batch.kind, adapt(batch, chosen[shots]), batch.class_mask)))
 
 
 @dataclass(frozen=True)
@@ -257,5 +256,6 @@ def field_baselines(family: Family) -> list[Method]:
 
 
 def mixture_and_members(*mappings: Mapping) -> list[Method]:
-    """g over the mappings, and each mapping alone."""
-    return [*(MetaMethod(m.name, (m,)) for m in mappings), MetaMethod("g", tuple(mappings))]
+    """Each mapping alone, then g over all of them."""
+    alone = [pooled() if isinstance(m, Unadapted) else MetaMethod(m.name, (m,)) for m in mappings]
+    return [*alone, MetaMethod("g", tuple(mappings))]

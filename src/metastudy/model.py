@@ -101,7 +101,7 @@ class MLP(BaseModel):
 
 @dataclass(frozen=True)
 class ConvNet(BaseModel):
-    """A small convolutional φ for (1, H, W) images: 3x3 convolution, ReLU, 2x2 average pooling per block.
+    """A small convolutional φ for (1, H, W) images: 3x3 convolution with stride 2 and ReLU per block.
 
     Each convolution is written as patches times a matrix (im2col), so that weights may differ per task without
     grouped convolutions, which are slow in backward on a CPU. Layer norm over each image's own
@@ -113,7 +113,7 @@ class ConvNet(BaseModel):
 
     @property
     def _out_side(self) -> int:
-        return self.side // 2 ** len(self.channels)
+        return -(-self.side // 2 ** len(self.channels))
 
     @property
     def feature_dim(self) -> int:
@@ -130,11 +130,11 @@ class ConvNet(BaseModel):
         n_tasks, n_rows = x.shape[:2]
         h, side = x, self.side  # (T, N, c, s, s)
         for i, channels in enumerate(self.channels):
-            patches = F.unfold(h.reshape(n_tasks * n_rows, -1, side, side), 3, padding=1)  # (T*N, 9c, s*s)
+            patches = F.unfold(h.reshape(n_tasks * n_rows, -1, side, side), 3, padding=1, stride=2)  # (T*N, 9c, L)
+            side = (side + 1) // 2
             patches = patches.transpose(1, 2).reshape(n_tasks, n_rows * side * side, -1)
             h = linear(params, f"conv{i}", patches).reshape(n_tasks * n_rows, side, side, channels)
             h = F.relu(F.layer_norm(h, (side, side, channels))).permute(0, 3, 1, 2)
-            h, side = F.avg_pool2d(h, 2), side // 2
         return h.reshape(n_tasks, n_rows, self.feature_dim)
 
 

@@ -29,35 +29,51 @@ class Parameters(BaseModel):
 
 
 class StartHere(Parameters):
-    pass
+    shots: Count
+    n_tasks: Count  # earlier tasks that the sketch walks through
+    steps: Count  # of meta-training, for g
 
 
 class DataPreparation(Parameters):
-    pass
+    n_examples: Count  # shown of each kind of task
 
 
 class BaseModelStudy(Parameters):
-    pass
+    folds: Annotated[int, Field(ge=2)]
+    repeats: Count
+    sizes: Counts  # labelled training rows
+
+
+class CrossValidated(Parameters):
+    """A study that trains every method on every fold with several seeds."""
+
+    seeds: Count
+    steps: Count  # of meta-training
+    shots: Counts
 
 
 class MetaTraining(Parameters):
+    seeds: Count
+    sinusoid_steps: Count
+    sinusoid_shots: Counts
+    digits_steps: Count
+    digits_shots: Counts
+
+
+class TextSummarization(CrossValidated):
     pass
 
 
-class TextSummarization(Parameters):
+class MedicalDiagnosis(CrossValidated):
     pass
 
 
-class MedicalDiagnosis(Parameters):
-    pass
-
-
-class SemanticSearch(Parameters):
+class SemanticSearch(CrossValidated):
     pass
 
 
 class ABComparison(Parameters):
-    pass
+    alpha: Annotated[float, Field(gt=0, lt=0.5)]
 
 
 MODELS: dict[str, type[Parameters]] = {

@@ -5,20 +5,25 @@ The only place where mappings, baselines and training budgets meet a family; not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
 from metastudy import task_lists
 from metastudy.abtest import summarise
-from metastudy.adapt import Attention, GradientSteps, Prototypes, RidgeHead
+from metastudy.adapt import Attention, GradientSteps, Mapping, Prototypes, RidgeHead, Unadapted
 from metastudy.evaluate import Evaluation, cross_validate
-from metastudy.families.base import Family
+from metastudy.families.base import Family, Fold, TaskSpec
+from metastudy.families.sinusoid import Sinusoid, X
+from metastudy.families.summarization import DocumentationSummaries
 from metastudy.methods import (
     Classifier,
     FineTuned,
+    Fitted,
     Method,
     Scratch,
     field_baselines,
@@ -27,15 +32,20 @@ from metastudy.methods import (
 )
 from metastudy.staleness import code_hash
 from metastudy.study import Run
+from metastudy.tasks import Task
 from metastudy.train import TrainConfig
 
 C_GRID: tuple[dict[str, object], ...] = tuple({"C": c} for c in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0))
 
 
+def sinusoid_mappings() -> tuple[Mapping, ...]:
+    """One gradient step, as in the published tables."""
+    return GradientSteps(n_steps=1, initial_step_size=0.01), RidgeHead(), Attention()
+
+
 def sinusoid_methods() -> list[Method]:
     """One gradient step, as in the tables of Finn et al. (2017) and Li et al. (2017)."""
-    mappings = GradientSteps(n_steps=1, initial_step_size=0.01), RidgeHead(), Attention()
-    return [Scratch(), pooled(), FineTuned(), *mixture_and_members(*mappings)]
+    return [Scratch(), FineTuned(), pooled(), *mixture_and_members(*sinusoid_mappings())]
 
 
 def digits_methods() -> list[Method]:
@@ -51,28 +61,32 @@ def diagnosis_methods() -> list[Method]:
         Classifier("logistic regression, tuned C", LogisticRegression, C_GRID, channel=0),
         Classifier("naive Bayes", GaussianNB, ({"var_smoothing": 0.5},), channel=0),
         Scratch(),
-        pooled(),
         FineTuned(),
-        *mixture_and_members(GradientSteps(), RidgeHead(), Prototypes()),
+        *mixture_and_members(Unadapted(), GradientSteps(), RidgeHead(), Prototypes()),
     ]
 
 
 def ranking_methods(family: Family) -> list[Method]:
     """For summarization and search: the field's own tools are columns of the input."""
-    mappings = GradientSteps(initial_step_size=0.3), RidgeHead(initial_penalty=10.0), Prototypes()
-    return [*field_baselines(family), Scratch(), pooled(), FineTuned(), *mixture_and_members(*mappings)]
+    mappings = Unadapted(), GradientSteps(), RidgeHead(initial_penalty=10.0), Prototypes()
+    return [*field_baselines(family), Scratch(), FineTuned(), *mixture_and_members(*mappings)]
+
+
+def frozen(run: Run, family: Family) -> list[TaskSpec]:
+    """The family's frozen tasks in the run's profile, recorded as an input of the run."""
+    listed = run.input(run.project.root / "data" / "tasks" / run.parameters.profile / f"{family.study}.json")
+    return task_lists.read(family, listed.parent)
 
 
 def evaluate(
-    run: Run, family: Family, methods: Sequence[Method], config: TrainConfig, clustered: bool
+    run: Run, family: Family, methods: Sequence[Method], config: TrainConfig
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Cross-validate on the frozen tasks of the run's profile; write scores and table; give both back.
 
-    Uses `seed`, `seeds`, `shots` and `jobs` of the run's parameters. An interrupted run goes on where it stopped.
+    Uses `seed`, `seeds` and `jobs` of the run's parameters. An interrupted run goes on where it stopped.
     """
     p = run.parameters
-    listed = run.input(run.project.root / "data" / "tasks" / "quick" / f"{family.study}.json")
-    specs = task_lists.read(family, listed.parent)
+    specs = frozen(run, family)
     result = cross_validate(
         family,
         specs,
@@ -81,12 +95,41 @@ def evaluate(
         seeds=range(p.seed, p.seed + p.seeds),
         jobs=p.jobs,
         cache=run.folder / ".partial",
-        code_key=code_hash(run.project),
+        code_key=code_hash(__name__, type(family).__module__),
     )
-    table = summarise(result.scores, clustered)
+    table = summarise(result.scores, family.clustered)
     run.scores(result.scores, family.study)
     run.table(table, family.study)
     return result, table
 
 
-STUDIES: dict[str, Callable[[], Family]] = {}
+def refit(run: Run, family: Family, method: Method, config: TrainConfig, shots: int) -> tuple[Fold, list[Task], Fitted]:
+    """A method fitted again on the first fold, with its frozen tasks, to look at single predictions."""
+    fold = family.folds()[0]
+    tasks = [family.build(spec, shots, fold) for spec in frozen(run, family) if spec.fold == fold.name]
+    return fold, tasks, method.fit(family, fold, config, run.parameters.seed)
+
+
+def oracle(run: Run, family: DocumentationSummaries) -> pd.Series:
+    """ROUGE-1 of the best sentence there is, by library: the ceiling of every method that picks one sentence."""
+    folds = {fold.name: fold for fold in family.folds()}
+    found = []
+    for spec in frozen(run, family):
+        task = family.build(spec, 1, folds[spec.fold])
+        found += [(spec.family, s.value) for s in family.oracle(task) if s.metric == "rouge1"]
+    return pd.DataFrame(found, columns=["family", "value"]).groupby("family")["value"].mean()
+
+
+def sinusoid_example(run: Run, family: Sinusoid, config: TrainConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One frozen task as curves (method, x, y) of truth and predictions over all of [-5, 5], and its support points."""
+    x = torch.linspace(*X, 200)
+    curves, shots = [], family.shots[0]
+    for method in mixture_and_members(*sinusoid_mappings()):
+        if method.name in ("gradient", "ridge", "g"):
+            _, tasks, fitted = refit(run, family, method, config, shots)
+            whole = replace(tasks[0], query_x=x[:, None], query_y=family.truth(tasks[0].id, frozen(run, family), x))
+            y = fitted.predict([whole], shots)[0]
+            curves.append(pd.DataFrame({"method": method.name, "x": x, "y": y}))
+    curves.append(pd.DataFrame({"method": "truth", "x": x, "y": whole.query_y}))
+    support = pd.DataFrame({"x": whole.support_x[:, 0], "y": whole.support_y})
+    return pd.concat(curves, ignore_index=True), support

@@ -18,13 +18,18 @@ from metastudy.families.base import Family, TaskSpec
 SEED = 20261123  # of the draw; part of the file, never tuned
 
 
+def rng() -> np.random.Generator:
+    """The random stream that all lists are drawn from."""
+    return np.random.default_rng(SEED)
+
+
 def _digest(payload: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(payload, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def freeze(family: Family) -> dict[str, object]:
     """Draw a family's evaluation tasks; the same data and seed give the same list."""
-    specs = family.freeze(np.random.default_rng(SEED))
+    specs = family.freeze(rng())
     payload = {
         "study": family.study,
         "seed": SEED,
@@ -55,7 +60,10 @@ def read(family: Family, folder: Path) -> list[TaskSpec]:
     again = "draw it anew with `python -m metastudy.task_lists` if the change is meant"
     if not path.exists():
         raise DataError(f"no task list {path.name} in data/tasks; expected one for study {family.study!r}: {again}")
-    payload = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        payload = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"task list {path.name} was changed: it cannot be read as JSON ({error}); {again}") from error
     recorded = payload.pop("sha256", None)
     if _digest(payload) != recorded:
         raise DataError(f"task list {path.name} was changed: its content does not match its sha256; {again}")
@@ -76,3 +84,23 @@ def read(family: Family, folder: Path) -> list[TaskSpec]:
         )
         for t in payload["tasks"]
     ]
+
+
+def main() -> None:
+    """Draw the lists of the quick profile anew."""
+    from metastudy.families.digits import Digits
+    from metastudy.families.search import DocumentationSearch
+    from metastudy.families.sinusoid import Sinusoid
+    from metastudy.families.summarization import DocumentationSummaries
+    from metastudy.families.tables import MedicalTables
+    from metastudy.project import find_root
+    from metastudy.study import one_thread
+
+    one_thread()
+    for family in (Sinusoid(), Digits(), DocumentationSummaries(), MedicalTables(), DocumentationSearch()):
+        path = write(family, find_root() / "data" / "tasks" / "quick")
+        print(f"data/tasks/quick/{path.name}: {len(read(family, path.parent))} tasks")
+
+
+if __name__ == "__main__":
+    main()

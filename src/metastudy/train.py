@@ -46,7 +46,7 @@ class Trained:
 
 
 def rng_for(*keys: int) -> np.random.Generator:
-    """An independent, reproducible stream for each tuple of non-negative integers."""
+    """An independent, reproducible stream for each tuple of non-negative integers (zeros at its end do not count)."""
     return np.random.default_rng(np.random.SeedSequence(list(keys)))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from metastudy.adapt.base import Mapping
+from metastudy.errors import TaskError
 from metastudy.losses import loss, predict
 from metastudy.model import HEAD_BIAS, HEAD_WEIGHT, BaseModel, Params, is_head, per_task
 from metastudy.tasks import TaskBatch
@@ -75,6 +76,12 @@ class GradientSteps(Mapping):
         return {f"log_step.{n}": torch.tensor(self.initial_step_size).log() for n in names}
 
     def adapt(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
+        if self.adapts == "body" and batch.kind == "classification":
+            # equal columns score all classes alike, whatever the features: no gradient would ever reach the body
+            raise TaskError(
+                "adapting the body alone cannot tell classes apart, because all classes share one head column; "
+                'choose adapts="all" or "head" for classification'
+            )
         step_sizes = {n.removeprefix("log_step."): v.exp() for n, v in alpha.items()}
         second_order = torch.is_grad_enabled() and not self.first_order
         theta = widen_head(theta, batch.n_classes)

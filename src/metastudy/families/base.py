@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from torch import Tensor
 
+from metastudy.errors import ParameterError
 from metastudy.model import BaseModel
 from metastudy.tasks import Kind, Task
 
@@ -72,7 +73,18 @@ class Family(ABC):
     kind: Kind
     metrics: tuple[str, ...]
     shots: tuple[int, ...]
+    max_shots: int  # examples that every frozen task holds; `shots` may ask for as many
     field_baselines: tuple[FieldBaseline, ...] = ()
+    n_validation: int = 40  # validation tasks per number of shots and fold
+    clustered: bool = False  # families are many enough to be the independent units of a pooled interval
+
+    def check_shots(self) -> None:
+        """Raises ParameterError for numbers of shots that the frozen tasks cannot serve."""
+        if not self.shots or min(self.shots) < 1 or max(self.shots) > self.max_shots:
+            raise ParameterError(
+                f"shots of {self.study} are {list(self.shots)}; expected numbers from 1 to {self.max_shots}, which is "
+                "how many labelled examples each frozen task holds"
+            )
 
     @abstractmethod
     def folds(self) -> tuple[Fold, ...]:

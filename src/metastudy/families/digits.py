@@ -13,7 +13,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from metastudy.errors import DataError, TaskError
+from metastudy.errors import TaskError
 from metastudy.families.base import Family, Fold, Part, Score, TaskSpec
 from metastudy.model import ConvNet
 from metastudy.tasks import Kind, Task
@@ -40,12 +40,15 @@ class Digits(Family):
     study: ClassVar[str] = "digits"
     kind: ClassVar[Kind] = "classification"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "log_loss")
+    max_shots: ClassVar[int] = 10
     shots: tuple[int, ...] = (1, 2, 5, 10)
     ways: int = 3
-    n_query: int = 15  # per class
-    n_test: int = 100  # tasks per fold
+    n_validation: ClassVar[int] = 20
+    n_query: int = 10  # per class
+    n_test: int = 80  # tasks per fold
 
     def __post_init__(self) -> None:
+        self.check_shots()
         if not 2 <= self.ways <= 3:
             raise TaskError(f"ways is {self.ways}; a test group has 3 classes, so choose 2 or 3")
 
@@ -66,7 +69,11 @@ class Digits(Family):
         return tuple(folds)
 
     def model(self) -> ConvNet:
-        return ConvNet(side=8, channels=(48,))
+        return ConvNet(side=8, channels=(32,))
+
+    def rows_of(self, digits: Sequence[str]) -> np.ndarray:
+        """Row numbers of all images of some digits."""
+        return np.concatenate([self._rows[int(d)] for d in digits])
 
     def images(self, rows: np.ndarray, view: View = VIEWS[0]) -> Tensor:
         """(len(rows), 1, 8, 8), seen in a view."""
@@ -102,17 +109,15 @@ class Digits(Family):
         for fold in self.folds():
             for i in range(self.n_test):
                 digits = rng.permutation(GROUPS[fold.test[0]])[: self.ways]
-                size = max(self.shots) + self.n_query
+                size = self.max_shots + self.n_query
                 rows = [rng.choice(self._rows[d], size, replace=False).tolist() for d in digits]
-                support = tuple(tuple(r[: max(self.shots)]) for r in rows)
-                query = tuple(x for r in rows for x in r[max(self.shots) :])
+                support = tuple(tuple(r[: self.max_shots]) for r in rows)
+                query = tuple(x for r in rows for x in r[self.max_shots :])
                 specs.append(TaskSpec(f"{fold.name}/{i:03d}", fold.name, fold.name, support, query))
         return specs
 
     def build(self, spec: TaskSpec, shots: int, fold: Fold) -> Task:
         query = np.array(spec.query).reshape(len(spec.support), -1)
-        if shots > min(map(len, spec.support)):
-            raise DataError(f"task {spec.id} holds {len(spec.support[0])} examples a class; {shots} shots were asked")
         parts = [(np.array(s[:shots]), q, VIEWS[0]) for s, q in zip(spec.support, query, strict=True)]
         return self._task(spec.id, spec.family, parts)
 

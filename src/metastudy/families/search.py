@@ -14,6 +14,7 @@ from functools import cached_property
 
 import ir_measures
 import numpy as np
+import pandas as pd
 import torch
 from ir_measures import RR, R, nDCG
 from torch import Tensor
@@ -50,12 +51,22 @@ class DocumentationSearch(Family):
 
     study = "search_collections"
     kind = "ranking"
+    clustered = True
     metrics = tuple(MEASURES)
-    shots = (1, 5, 10)
+    max_shots = 10
     field_baselines = tuple(FieldBaseline(name, FEATURES.index(name)) for name in BASELINES)
     n_features = len(FEATURES)
 
-    def __init__(self, pool: int = 30, draws: int = 3, queries: int = 40, encoder: Encoder | None = None):
+    def __init__(
+        self,
+        pool: int = 30,
+        draws: int = 3,
+        queries: int = 40,
+        encoder: Encoder | None = None,
+        shots: tuple[int, ...] = (1, 5, 10),
+    ):
+        self.shots = shots
+        self.check_shots()
         self.pool = pool
         self.encoder = encoder
         self.draws = draws
@@ -67,7 +78,8 @@ class DocumentationSearch(Family):
 
     def __getstate__(self) -> dict:
         """Pickled without what can be built again."""
-        return {"_judged": {}} | {name: getattr(self, name) for name in ("pool", "encoder", "draws", "queries")}
+        settings = ("pool", "draws", "queries", "encoder", "shots")
+        return {"_judged": {}} | {name: getattr(self, name) for name in settings}
 
     @cached_property
     def collections(self) -> dict[str, Collection]:
@@ -123,7 +135,7 @@ class DocumentationSearch(Family):
         for fold in self.folds():
             for name in fold.test:
                 ids = tuple(self.collections[name].queries)
-                specs += disjoint_draws(name, fold, ids, self.draws, max(self.shots), self.queries, rng)
+                specs += disjoint_draws(name, fold, ids, self.draws, self.max_shots, self.queries, rng)
         return specs
 
     def build(self, spec: TaskSpec, shots: int, fold: Fold) -> Task:
@@ -158,6 +170,26 @@ class DocumentationSearch(Family):
             query, page = row.split("|")
             found.setdefault(query, []).append((value, page))
         return {q: [page for _, page in sorted(rows, key=lambda r: -r[0])] for q, rows in found.items()}
+
+    def examples(self, task: Task, predictions: dict[str, Tensor], n: int) -> pd.DataFrame:
+        """The first n results of each prediction for the query on which their nDCG@10 differs most; stars: relevant."""
+        gained = {
+            name: {s.task: s.value for s in self.score(task, p) if s.metric == "ndcg@10"}
+            for name, p in predictions.items()
+        }
+        first, second = list(predictions)[:2]
+        unit = max(gained[first], key=lambda t: (abs(gained[first][t] - gained[second][t]), t))
+        query = unit.removeprefix(f"{task.id}:")
+        collection = self.collections[task.family]
+        columns = {}
+        for name, prediction in predictions.items():
+            pages = self.rankings(task, prediction)[query][:n]
+            columns[f"{name}: nDCG@10 {gained[name][unit]:.2f}"] = [
+                f"{'★ ' if p in collection.relevant[query] else ''}{p}: {collection.summaries[collection.position[p]]}"
+                for p in pages
+            ]
+        caption = f"{query}: {collection.summaries[collection.position[query]]}"
+        return pd.DataFrame(columns, index=pd.RangeIndex(1, n + 1, name=f"query: {caption}"))
 
     def score(self, task: Task, prediction: Tensor) -> Sequence[Score]:
         """nDCG@10 (linear gains), reciprocal rank and recall@10 of each query of a draw.

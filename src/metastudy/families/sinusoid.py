@@ -26,9 +26,13 @@ class Sinusoid(Family):
     study: ClassVar[str] = "sinusoid"
     kind: ClassVar[Kind] = "regression"
     metrics: ClassVar[tuple[str, ...]] = ("mse",)
+    max_shots: ClassVar[int] = 20
     shots: tuple[int, ...] = (5, 10, 20)
     n_test: int = 500
     n_query: int = 50
+
+    def __post_init__(self) -> None:
+        self.check_shots()
 
     def folds(self) -> tuple[Fold, ...]:
         return (Fold("all", ("sinusoid",), ("sinusoid",), ("sinusoid",)),)
@@ -36,10 +40,17 @@ class Sinusoid(Family):
     def model(self) -> MLP:
         return MLP(in_dim=1, hidden=(40, 40))
 
+    def truth(self, task_id: str, specs: Sequence[TaskSpec], x: Tensor) -> Tensor:
+        """The noiseless curve of a frozen task at points x (N,)."""
+        seed = next(spec.support[0][0] for spec in specs if spec.id == task_id)
+        rng = np.random.default_rng(seed)
+        amplitude, phase = rng.uniform(*AMPLITUDE), rng.uniform(*PHASE)
+        return (amplitude * torch.sin(x - phase)).float()
+
     def _task(self, name: str, shots: int, rng: np.random.Generator) -> Task:
         amplitude, phase = rng.uniform(*AMPLITUDE), rng.uniform(*PHASE)
         # the query is drawn first, so that it is the same for every number of shots
-        query_x, support_x = rng.uniform(*X, self.n_query), rng.uniform(*X, max(self.shots))[:shots]
+        query_x, support_x = rng.uniform(*X, self.n_query), rng.uniform(*X, self.max_shots)[:shots]
 
         def pair(x: np.ndarray) -> tuple[Tensor, Tensor]:
             y = amplitude * np.sin(x - phase)
@@ -61,4 +72,4 @@ class Sinusoid(Family):
         return [Score(task.id, "mse", float(((prediction - task.query_y) ** 2).mean()))]
 
     def content_hash(self) -> str:
-        return hashlib.sha256(repr((AMPLITUDE, PHASE, X, self.n_query, max(self.shots))).encode()).hexdigest()
+        return hashlib.sha256(repr((AMPLITUDE, PHASE, X, self.n_query, self.max_shots)).encode()).hexdigest()

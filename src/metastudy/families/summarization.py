@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -53,12 +54,22 @@ class DocumentationSummaries(Family):
 
     study = "summarization"
     kind = "ranking"
+    clustered = True
     metrics = text.ROUGE
-    shots = (1, 5, 10, 20)
+    max_shots = 20
     field_baselines = (FieldBaseline("lead", documents.LEAD), FieldBaseline("lexrank", documents.LEXRANK))
     n_features = len(documents.HAND_FEATURES) + VECTOR_DIM
 
-    def __init__(self, max_documents: int = 120, max_sentences: int = 30, draws: int = 3, queries: int = 40):
+    def __init__(
+        self,
+        max_documents: int = 120,
+        max_sentences: int = 30,
+        draws: int = 3,
+        queries: int = 40,
+        shots: tuple[int, ...] = (1, 5, 10, 20),
+    ):
+        self.shots = shots
+        self.check_shots()
         self.max_documents = max_documents
         self.max_sentences = max_sentences
         self.draws = draws
@@ -70,7 +81,7 @@ class DocumentationSummaries(Family):
 
     def __getstate__(self) -> dict:
         """Pickled without what can be built again."""
-        settings = ("max_documents", "max_sentences", "draws", "queries")
+        settings = ("max_documents", "max_sentences", "draws", "queries", "shots")
         return {"_rows": {}} | {name: getattr(self, name) for name in settings}
 
     def select(self, entries: Sequence[corpus.Entry]) -> list[corpus.Entry]:
@@ -141,7 +152,7 @@ class DocumentationSummaries(Family):
         for fold in self.folds():
             for domain in fold.test:
                 ids = self.domains[domain]
-                specs += disjoint_draws(domain, fold, ids, self.draws, max(self.shots), self.queries, rng)
+                specs += disjoint_draws(domain, fold, ids, self.draws, self.max_shots, self.queries, rng)
         return specs
 
     def build(self, spec: TaskSpec, shots: int, fold: Fold) -> Task:
@@ -181,6 +192,20 @@ class DocumentationSummaries(Family):
             for i, index in self.chosen(task, prediction).items()
             for metric, value in zip(self.metrics, self.documents[i].rouge[index], strict=True)
         ]
+
+    def examples(self, task: Task, predictions: dict[str, Tensor], n: int) -> pd.DataFrame:
+        """The first n query documents for which the predictions choose differently: who chose what, and its ROUGE-1."""
+        chosen = {name: self.chosen(task, prediction) for name, prediction in predictions.items()}
+        rows = []
+        for i in dict.fromkeys(task.query_ids):
+            if len({picks[i] for picks in chosen.values()}) > 1 and len(rows) < n:
+                document = self.documents[i]
+                row = {"document": i, "summary line": document.summary}
+                for name, picks in chosen.items():
+                    row[name] = document.sentences[picks[i]]
+                    row[f"ROUGE-1 of {name}"] = round(float(document.rouge[picks[i], 0]))
+                rows.append(row)
+        return pd.DataFrame(rows).set_index("document")
 
     def oracle(self, task: Task) -> Sequence[Score]:
         """The score of the sentence with the highest ROUGE-1: no choice of one sentence can do better on it."""

@@ -55,13 +55,17 @@ class MedicalTables(Family):
     study: ClassVar[str] = "diagnosis_diseases"
     kind: ClassVar[Kind] = "binary"
     metrics: ClassVar[tuple[str, ...]] = ("auroc", "log_loss")
+    max_shots: ClassVar[int] = 10
     shots: tuple[int, ...] = (1, 3, 5, 10)
     n_columns: int = 6
     n_query: int = 100
     n_test: int = 150  # tasks per disease
 
+    def __post_init__(self) -> None:
+        self.check_shots()
+
     @cached_property
-    def _data(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def data(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         cancer, diabetes = load_breast_cancer(), load_diabetes(scaled=False)
         progressed = diabetes.target > np.median(diabetes.target)
         return {
@@ -83,7 +87,7 @@ class MedicalTables(Family):
 
     def patients(self, table: str, part: Part) -> np.ndarray:
         """Row numbers: the same fixed 70% of a table train, the rest validate."""
-        order = np.random.default_rng(0).permutation(len(self._data[table][1]))
+        order = np.random.default_rng(0).permutation(len(self.data[table][1]))
         cut = int(0.7 * len(order))
         return order[:cut] if part == "train" else order[cut:]
 
@@ -93,7 +97,7 @@ class MedicalTables(Family):
         return torch.tensor(np.stack(parts, -1), dtype=torch.float32)
 
     def _task(self, name: str, table: str, columns: Ids, support: np.ndarray, query: np.ndarray) -> Task:
-        values, labels = self._data[table]
+        values, labels = self.data[table]
         values = values[:, list(columns)]
         zs, zq = standardise(values[support], values[query])
         varied = zs.std(0) > 0
@@ -105,7 +109,7 @@ class MedicalTables(Family):
 
     def _draw(self, table: str, rows: np.ndarray, shots: int, rng: np.random.Generator) -> tuple[Ids, list, list]:
         """Columns, `shots` patients of each class, and query patients at the natural prevalence."""
-        values, labels = self._data[table]
+        values, labels = self.data[table]
         columns = tuple(int(c) for c in sorted(rng.choice(values.shape[1], self.n_columns, replace=False)))
         rows = rng.permutation(rows)
         support = [rows[labels[rows] == c][:shots].tolist() for c in (0, 1)]
@@ -125,20 +129,17 @@ class MedicalTables(Family):
         for fold in self.folds():
             for i in range(self.n_test):
                 table = fold.test[0]
-                everyone = np.arange(len(self._data[table][1]))
-                columns, support, query = self._draw(table, everyone, max(self.shots), rng)
+                everyone = np.arange(len(self.data[table][1]))
+                columns, support, query = self._draw(table, everyone, self.max_shots, rng)
                 specs.append(
                     TaskSpec(f"{table}/{i:03d}", table, fold.name, tuple(map(tuple, support)), tuple(query), columns)
                 )
         return specs
 
     def build(self, spec: TaskSpec, shots: int, fold: Fold) -> Task:
-        n_rows = len(self._data[spec.family][1])
-        if max(spec.query) >= n_rows or shots > min(map(len, spec.support)):
-            raise DataError(
-                f"task {spec.id}: asks for row {max(spec.query)} of {n_rows} and {shots} of "
-                f"{min(map(len, spec.support))} patients a class; draw the task list anew or ask for fewer shots"
-            )
+        n_rows = len(self.data[spec.family][1])
+        if max(spec.query) >= n_rows:
+            raise DataError(f"task {spec.id} asks for row {max(spec.query)} of {n_rows}; draw the task list anew")
         support = np.array([i for ids in spec.support for i in ids[:shots]])
         return self._task(spec.id, spec.family, spec.columns, support, np.array(spec.query))
 
@@ -152,6 +153,6 @@ class MedicalTables(Family):
     def content_hash(self) -> str:
         digest = hashlib.sha256()
         for name in TABLES:
-            values, labels = self._data[name]
+            values, labels = self.data[name]
             digest.update(values.astype("<f8").tobytes() + labels.astype("<i8").tobytes())
         return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""The plan before the data (notebooks/parameters/plan.yaml), and the verdicts it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from metastudy.abtest import compare, holm, minimum_detectable, paired_scores, verdict
+from metastudy.errors import DataError, ParameterError
+from metastudy.tables import VERDICTS
+
+A = "g"  # what every comparison asks about
+
+
+class StudyPlan(BaseModel):
+    """One study: what is measured, at how many examples, against what, and which difference is too small to matter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: str
+    lower_is_better: bool = False
+    shots: int = Field(ge=0)
+    margin: float = Field(gt=0)
+    clustered: bool
+    primary: str
+    exploratory: tuple[str, ...] = ()
+
+
+def load(path: Path) -> dict[str, StudyPlan]:
+    """The plan by study. Raises ParameterError for an unknown or missing entry."""
+    try:
+        return {name: StudyPlan(**entry) for name, entry in yaml.safe_load(path.read_text())["studies"].items()}
+    except (ValidationError, KeyError, TypeError) as error:
+        raise ParameterError(f"{path.name} is no valid plan: {error}; see StudyPlan for what an entry holds") from None
+
+
+def _row(study: str, plan: StudyPlan, scores: pd.DataFrame, a: str, b: str) -> tuple[object, ...]:
+    c = compare(scores, a, b, plan.metric, plan.shots, plan.lower_is_better, plan.clustered)
+    found = (c.difference, c.low, c.high, c.p, c.p, c.n_tasks, c.n_clusters)
+    return (study, a, b, plan.shots, plan.metric, *found, "undecided")
+
+
+def _rows(study: str, plan: StudyPlan, scores: pd.DataFrame, against: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame([_row(study, plan, scores, A, b) for b in against], columns=list(VERDICTS))
+
+
+def judge(rows: pd.DataFrame, plans: Mapping[str, StudyPlan], alpha: float = 0.05) -> pd.DataFrame:
+    """Fill p_adjusted (Holm over all rows given) and verdict."""
+    rows = rows.assign(p_adjusted=holm(rows["p"].tolist()))
+    words = [
+        verdict(r.difference, r.low, r.high, r.p_adjusted, plans[r.study].margin, alpha) for r in rows.itertuples()
+    ]
+    return rows.assign(verdict=words)
+
+
+def primary(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFrame], alpha: float = 0.05) -> pd.DataFrame:
+    """The planned claims of all studies given, adjusted together. Differences are oriented: above 0, g is better."""
+    return judge(
+        pd.concat([_rows(s, plans[s], scores[s], (plans[s].primary,)) for s in scores], ignore_index=True), plans, alpha
+    )
+
+
+def exploratory(plans: Mapping[str, StudyPlan], study: str, scores: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
+    """Everything else of one study, adjusted within it."""
+    return judge(_rows(study, plans[study], scores, plans[study].exploratory), plans, alpha)
+
+
+def all_of_study(plans: Mapping[str, StudyPlan], study: str, scores: pd.DataFrame) -> pd.DataFrame:
+    """g against everything in the study, adjusted within it: what a single notebook can say before notebook 07."""
+    against = (plans[study].primary, *plans[study].exploratory)
+    return judge(_rows(study, plans[study], scores, against), plans)
+
+
+def together(verdicts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Verdicts of several studies in one table, each adjusted as it was."""
+    return pd.concat(verdicts.values(), ignore_index=True)
+
+
+def detectable(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The smallest difference that each primary comparison detects with 80% power, beside its margin."""
+    rows = []
+    for study, frame in scores.items():
+        p = plans[study]
+        pairs = paired_scores(frame, A, p.primary, p.metric, p.shots)
+        differences = pairs["a"] - pairs["b"]
+        units = differences.groupby(pairs["family"]).mean() if p.clustered else differences
+        rows.append((study, p.metric, len(units), minimum_detectable(units.to_numpy()), p.margin))
+    return pd.DataFrame(rows, columns=["study", "metric", "units", "detectable", "margin"])
+
+
+def same_method(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
+    """A/A: g's first seed against its second, judged like any other comparison. Needs two seeds of each study."""
+    rows = []
+    for study, frame in scores.items():
+        own = frame[frame["method"] == A]
+        seeds = sorted(own["seed"].unique())[:2]
+        if len(seeds) < 2:
+            raise DataError(f"{study} has one seed; A/A compares two: set `seeds` to 2 or more in its notebook")
+        named = own[own["seed"].isin(seeds)].assign(method=[f"g, seed {s}" for s in own["seed"] if s in seeds])
+        p = plans[study]
+        names = [f"g, seed {s}" for s in seeds]
+        rows.append(_row(study, p, named, *names))
+    return judge(pd.DataFrame(rows, columns=list(VERDICTS)), plans, alpha)
+
+
+def say(rows: pd.DataFrame) -> list[str]:
+    """One sentence a comparison."""
+    return [
+        f"{r.a} against {r.b}, {r.shots} examples: {r.verdict} "
+        f"({r.difference:+.3f} [{r.low:+.3f}, {r.high:+.3f}] {r.metric}, p = {r.p_adjusted:.2g})"
+        for r in rows.itertuples()
+    ]

@@ -1,0 +1,229 @@
+"""Every method fits and predicts through one call, tunes on validation tasks only, and never sees the test."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from helpers import NoTestFold, ToyFamily, batch_of, make_task, small_mlp
+from metastudy import methods
+from metastudy.adapt import GradientSteps, Prototypes, RidgeHead, Unadapted
+from metastudy.adapt.gradient import support_loss, widen_head
+from metastudy.losses import loss, predict
+from metastudy.methods import (
+    Classifier,
+    FineTuned,
+    InputColumn,
+    MetaMethod,
+    Method,
+    Scratch,
+    field_baselines,
+    mixture_and_members,
+    pooled,
+    train_on_support,
+    tuned,
+    validation_tasks,
+)
+from metastudy.model import HEAD_BIAS, HEAD_WEIGHT
+from metastudy.tasks import KINDS, Task, collate
+from metastudy.train import TrainConfig
+
+CONFIG = TrainConfig(steps=4, tasks_per_step=3, validate_every=2)
+LOGISTIC = Classifier("logistic", LogisticRegression, ({"C": 0.01}, {"C": 1.0}))
+
+
+def methods_for(kind: str) -> list[Method]:
+    found = [
+        MetaMethod("ridge", (RidgeHead(),)),
+        *mixture_and_members(GradientSteps(1), RidgeHead())[2:],
+        FineTuned(rates=(0.01,), n_steps=(1, 3)),
+        Scratch(n_steps=(1, 3)),
+    ]
+    if kind != "classification":
+        found.append(pooled())
+    if kind in ("classification", "binary"):
+        found.append(LOGISTIC)
+    else:
+        found.append(InputColumn("first column", 0))
+    return found
+
+
+CASES = [pytest.param(kind, m, id=f"{m.name}-{kind}") for kind in KINDS for m in methods_for(kind)]
+
+
+class Guarded(ToyFamily):
+    """Fails where fitting asks for anything of the evaluation."""
+
+    def build(self, *_: object) -> Task:
+        raise AssertionError("a frozen task was built before evaluation")
+
+    score = freeze = build
+
+
+@pytest.fixture(autouse=True)
+def few_validation_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "N_VALIDATION", 5, raising=False)
+
+
+def evaluation_tasks(family: ToyFamily, shots: int, n: int = 34) -> list[Task]:
+    """Tasks that no training saw; 34 are more than one chunk."""
+    return [family._task(f"t{i}", "d", shots, i) for i in range(n)]
+
+
+@pytest.mark.parametrize(("kind", "method"), CASES)
+def test_fit_never_sees_the_test_and_predicts_each_task_by_itself(kind, method) -> None:
+    family = ToyFamily(kind)
+    fitted = method.fit(Guarded(kind), NoTestFold(family.folds()[0]), CONFIG, seed=0)
+    for shots in family.shots:
+        tasks = evaluation_tasks(family, shots)
+        predictions = fitted.predict(tasks, shots)
+        assert len(predictions) == len(tasks)
+        for p in predictions:
+            assert p.shape == ((8, 2) if kind in ("classification", "binary") else (8,))
+            assert p.dtype == torch.float32 and not p.requires_grad and torch.isfinite(p).all()
+            if kind in ("classification", "binary"):
+                torch.testing.assert_close(p.sum(1), torch.ones(8), rtol=0, atol=1e-5)
+                assert float(p.min()) >= 0
+        for i in (0, 33):
+            torch.testing.assert_close(fitted.predict([tasks[i]], shots)[0], predictions[i], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "method"), CASES)
+def test_fitting_repeats_and_only_deterministic_methods_ignore_the_seed(kind, method) -> None:
+    family = ToyFamily(kind)
+    tasks = evaluation_tasks(family, 2, 3)
+    first, again, other = (
+        torch.cat(method.fit(family, family.folds()[0], CONFIG, seed).predict(tasks, 2)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert torch.equal(first, other) == method.deterministic
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scratch_trains_each_task_as_adam_would_alone(kind) -> None:
+    model, batch = small_mlp(), batch_of(kind, range(3))
+    batch = dataclasses.replace(batch, **{k: v.float() for k, v in vars(batch).items() if _is_double(v)})
+    theta = model.init(torch.Generator().manual_seed(0))
+    together = train_on_support(model, theta, batch, rate=0.05, n_steps=6)
+    for t in range(3):
+        alone = dataclasses.replace(
+            batch, **{k: v[t : t + 1] for k, v in vars(batch).items() if isinstance(v, torch.Tensor)}
+        )
+        start = widen_head(theta, batch.n_classes)
+        if kind == "classification":  # what all classes share changes no score
+            start |= {name: torch.zeros_like(start[name]) for name in (HEAD_WEIGHT, HEAD_BIAS)}
+        own = {k: v.clone().requires_grad_() for k, v in start.items()}
+        optimizer = torch.optim.Adam(own.values(), lr=0.05)
+        for _ in range(6):
+            optimizer.zero_grad()
+            support_loss(model, own, alone).sum().backward()
+            optimizer.step()
+        for name, value in own.items():
+            if kind == "ranking" and name == "head.bias":
+                continue  # its gradient is zero but for rounding, which Adam scales up to whole steps
+            torch.testing.assert_close(together[name][t], value.detach(), rtol=0, atol=1e-4)
+
+
+def test_adam_makes_no_step_of_rounding() -> None:
+    """Equal columns score all classes alike: whatever the features, their first gradient is zero."""
+    model, batch = small_mlp(), collate([make_task("classification", i, n_support=7) for i in range(20)])
+    theta = model.init(torch.Generator().manual_seed(0))
+    trained = train_on_support(model, theta, batch, rate=0.05, n_steps=1)
+    assert torch.equal(trained["layer0.weight"], theta["layer0.weight"].expand(20, -1, -1))
+
+
+def _is_double(value: object) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype == torch.float64
+
+
+def test_tuning_takes_the_lowest_validation_loss_for_each_number_of_shots() -> None:
+    family, calls = ToyFamily("regression"), []
+    best = {2: 0.5, 4: 2.0}  # by number of shots: the support has 2 * shots rows
+
+    def adapt(batch, setting):
+        shots = batch.support_x.shape[1] // 2
+        calls.append((shots, setting))
+        miss = torch.nan if setting == 3.0 else abs(setting - best[shots])
+        return batch.query_y[..., None] + miss
+
+    fitted = tuned(family, family.folds()[0], adapt, [3.0, 0.5, 1.0, 2.0])
+    for shots in family.shots:
+        calls.clear()
+        tasks = evaluation_tasks(family, shots, 2)
+        found = fitted.predict(tasks, shots)
+        assert calls == [(shots, best[shots])]
+        assert torch.equal(found[1], tasks[1].query_y)
+
+
+def test_scratch_and_fine_tuning_choose_the_setting_that_validates_best() -> None:
+    family = ToyFamily("regression")
+    fold, model = family.folds()[0], family.model()
+    method = Scratch(n_steps=(1, 60), learning_rate=0.05)
+    theta = model.init(methods.torch_generator(methods.rng_for(0, 1)))
+    for shots, tasks in validation_tasks(family, fold).items():
+        batch = collate(tasks)
+        losses = {}
+        for n in method.n_steps:
+            p = predict("regression", model(train_on_support(model, theta, batch, 0.05, n), batch.query_x), None)
+            losses[n] = float(loss("regression", p, batch.query_y, batch.query_mask, batch.query_group).mean())
+        best = min(losses, key=losses.get)
+        test = collate(evaluation_tasks(family, shots, 3))
+        expected = model(train_on_support(model, theta, test, 0.05, best), test.query_x)[..., 0]
+        found = method.fit(family, fold, CONFIG, 0).predict(list(test.tasks), shots)
+        torch.testing.assert_close(torch.stack(found), expected, rtol=0, atol=1e-6)
+        assert losses[60] != losses[1]
+
+
+def test_validation_tasks_are_the_same_for_all_and_differ_by_fold_and_shots() -> None:
+    family = ToyFamily()
+    first, again = (validation_tasks(family, family.folds()[0]) for _ in range(2))
+    other = validation_tasks(family, family.folds()[1])
+    assert set(first) == set(family.shots) and all(len(tasks) == 5 for tasks in first.values())
+    assert torch.equal(first[2][0].query_x, again[2][0].query_x)
+    assert not torch.equal(first[2][0].query_x, other[2][0].query_x)
+    assert not torch.equal(first[2][0].query_x, first[4][0].query_x)
+
+
+def test_classifier_is_scikit_learn_on_each_support_with_the_best_validated_setting() -> None:
+    family = ToyFamily("binary")
+    fold = family.folds()[0]
+
+    def probabilities(task: Task, c: float) -> np.ndarray:
+        fitted = LogisticRegression(C=c).fit(task.support_x.numpy(), task.support_y.numpy())
+        return fitted.predict_proba(task.query_x.numpy())
+
+    fitted = LOGISTIC.fit(family, fold, CONFIG, 0)
+    for shots, tasks in validation_tasks(family, fold).items():
+        losses = {c: np.mean([log_loss(t.query_y.numpy(), probabilities(t, c)) for t in tasks]) for c in (0.01, 1.0)}
+        best = min(losses, key=losses.get)
+        for task, found in zip(test := evaluation_tasks(family, shots, 3), fitted.predict(test, shots), strict=True):
+            np.testing.assert_allclose(found.numpy(), probabilities(task, best), rtol=0, atol=1e-6)
+
+
+def test_classifier_reads_the_named_channel() -> None:
+    x = torch.randn(6, 3, 2, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([0.0, 1.0] * 3)
+    family = ToyFamily("binary")
+    fitted = Classifier("lr", LogisticRegression, channel=1).fit(family, family.folds()[0], CONFIG, 0)
+    (found,) = fitted.predict([Task("t", "f", "binary", x, y, x, y)], 2)
+    expected = LogisticRegression().fit(x[..., 1].numpy(), y.numpy()).predict_proba(x[..., 1].numpy())
+    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_input_columns_are_read_with_their_sign() -> None:
+    family = ToyFamily("ranking")
+    (task,) = evaluation_tasks(family, 2, 1)
+    fitted = InputColumn("lead", 1, -1.0).fit(family, family.folds()[0], CONFIG, 0)
+    assert torch.equal(fitted.predict([task], 2)[0], -task.query_x[:, 1])
+    assert field_baselines(family) == []
+
+
+def test_g_comes_with_each_of_its_members_alone() -> None:
+    found = mixture_and_members(Unadapted(), RidgeHead(), Prototypes())
+    assert [m.name for m in found] == ["pooled", "ridge", "prototypes", "g"]
+    assert found[-1].mappings == tuple(m.mappings[0] for m in found[:-1])

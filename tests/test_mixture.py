@@ -1,0 +1,153 @@
+"""g is literally Σ_j β_j ψ_j."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from helpers import batch_of, in_double, make_task, small_mlp
+from metastudy.adapt import Attention, GradientSteps, Prototypes, RidgeHead, Unadapted
+from metastudy.errors import TaskError
+from metastudy.losses import loss
+from metastudy.mixture import MetaLearner, task_embedding, without_prefix
+from metastudy.model import ColumnNet
+from metastudy.tasks import KINDS, Task, collate
+
+MODEL = small_mlp()
+MAPPINGS = (GradientSteps(), RidgeHead(), Attention())
+
+
+def learner(beta: str = "task") -> MetaLearner:
+    return MetaLearner(MODEL, MAPPINGS, beta)
+
+
+def params_of(g: MetaLearner, seed: int = 0):
+    """All of (θ, α, β) away from their start, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    start = g.init(generator)
+    return {k: v.double() + 0.5 * torch.randn(v.shape, generator=generator).double() for k, v in start.items()}
+
+
+@pytest.mark.parametrize("beta", ["task", "global"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_prediction_is_literally_the_weighted_sum(kind, beta) -> None:
+    g, batch = learner(beta), batch_of(kind)
+    params = params_of(g)
+    weights, members, found = g.weights(params, batch), g.members(params, batch), g.predict(params, batch)
+    assert weights.shape == (2, 3) and len(members) == 3
+    for t in range(2):
+        if kind in ("classification", "binary"):
+            total = sum(weights[t, j] * members[j][t].exp() for j in range(3))
+            torch.testing.assert_close(found[t].exp(), total, rtol=0, atol=1e-12)
+            torch.testing.assert_close(found[t].exp().sum(-1), torch.ones(5).double(), rtol=0, atol=1e-10)
+        else:
+            total = sum(weights[t, j] * members[j][t] for j in range(3))
+            torch.testing.assert_close(found[t], total, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("chosen", range(3))
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_weight_on_one_member_gives_that_member(kind, chosen) -> None:
+    g, batch = learner("global"), batch_of(kind)
+    params = params_of(g)
+    params["beta.bias"] = torch.zeros(3).double()
+    params["beta.bias"][chosen] = 200
+    alone = MetaLearner(MODEL, (MAPPINGS[chosen],))
+    own = {k: v for k, v in params.items() if k.startswith(("theta.", f"alpha.{MAPPINGS[chosen].name}."))}
+    found, expected = g.predict(params, batch), alone.predict(own, batch)
+    if kind in ("classification", "binary"):
+        found, expected = found.exp(), expected.exp()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert not torch.allclose(g.predict(params | {"beta.bias": torch.zeros(3).double()}, batch), found, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_non_negative_sum_to_one_and_start_equal(kind) -> None:
+    g, batch = learner(), batch_of(kind)
+    weights = g.weights(params_of(g), batch)
+    assert float(weights.min()) >= 0
+    torch.testing.assert_close(weights.sum(1), torch.ones(2).double())
+    assert not torch.allclose(weights[0], weights[1])  # they depend on the task
+    start = g.weights(g.init(torch.Generator().manual_seed(0)), collate([make_task(kind)]))
+    torch.testing.assert_close(start, torch.full((1, 3), 1 / 3))
+
+
+def test_weights_depend_on_the_support_alone_and_not_on_its_order_or_padding() -> None:
+    g, small, large = learner(), make_task("regression", 0, 4, 3), make_task("regression", 1, 9, 8)
+    params, alone = params_of(g), in_double(collate([small]))
+    expected = g.weights(params, alone)
+    for other in (
+        dataclasses.replace(alone, query_x=alone.query_x + 5),
+        dataclasses.replace(alone, support_x=alone.support_x.flip(1), support_y=alone.support_y.flip(1)),
+        in_double(collate([small, large])),
+    ):
+        torch.testing.assert_close(g.weights(params, other)[:1], expected, rtol=0, atol=1e-10)
+
+
+def test_the_embedding_tells_sizes() -> None:
+    batch = in_double(collate([make_task("classification", 0, 4, ways=2), make_task("classification", 1, 9, ways=4)]))
+    theta = without_prefix(params_of(learner()), "theta.")
+    expected = torch.tensor([[4.0, 2.0], [9.0, 4.0]]).double().log()
+    torch.testing.assert_close(task_embedding(MODEL, theta, batch)[:, :2], expected)
+
+
+@pytest.mark.parametrize("beta", ["task", "global"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_reach_everything_that_is_learned(kind, beta) -> None:
+    g, batch = learner(beta), batch_of(kind)
+    params = {k: v.requires_grad_() for k, v in params_of(g).items()}
+    gradients = torch.autograd.grad(g.query_loss(params, batch), list(params.values()), allow_unused=True)
+    moved = {k for k, d in zip(params, gradients, strict=True) if d is not None and float(d.abs().max()) > 0}
+    expected = set(params)
+    if kind != "ranking":
+        expected.remove("alpha.attention.log_scale")
+    else:  # a bias common to all rows of a group changes no order, in f and in each mapping
+        expected -= {"theta.head.bias", "alpha.gradient.log_step.head.bias"}
+        moved -= {"theta.head.bias", "alpha.gradient.log_step.head.bias"}  # zero up to rounding
+    assert moved == expected
+
+
+def test_a_certain_but_wrong_member_costs_a_finite_loss() -> None:
+    g, batch = learner("global"), batch_of("binary")
+    params = params_of(g)
+    params["alpha.ridge.log_scale"] = torch.tensor(12.0).double()
+    params["beta.bias"] = torch.tensor([0.0, 200.0, 0.0]).double()
+    assert 1 < g.query_loss(params, batch).item() < 1e7
+
+
+def test_training_adds_the_share_of_the_members_own_losses() -> None:
+    g, batch = learner(), batch_of("regression")
+    params = params_of(g)
+    own = [
+        loss("regression", p, batch.query_y, batch.query_mask, batch.query_group).mean()
+        for p in g.members(params, batch)
+    ]
+    expected = g.query_loss(params, batch) + g.member_share * sum(own) / 3
+    torch.testing.assert_close(g.training_loss(params, batch), expected)
+    alone = MetaLearner(MODEL, MAPPINGS[:1])
+    torch.testing.assert_close(alone.training_loss(params, batch), alone.query_loss(params, batch))
+
+
+def test_bad_mixtures_are_refused() -> None:
+    with pytest.raises(TaskError, match=r"each name once; found \['ridge', 'ridge'\]"):
+        MetaLearner(MODEL, (RidgeHead(), RidgeHead(initial_penalty=2.0)))
+    with pytest.raises(TaskError, match="at least one mapping"):
+        MetaLearner(MODEL, ())
+    g = MetaLearner(MODEL, (RidgeHead(), Unadapted()))
+    with pytest.raises(TaskError, match="'unadapted' cannot adapt to classification"):
+        g.predict(params_of(g), batch_of("classification"))
+
+
+def test_tables_are_adapted_with_a_head_per_column() -> None:
+    model = ColumnNet(channels=2, n_columns=3, hidden=4, width=2)
+    g = MetaLearner(model, (GradientSteps(), RidgeHead(), Prototypes(), Unadapted()))
+    x = torch.randn(2, 6, 3, 2, generator=torch.Generator().manual_seed(0))
+    x[..., -1] = 1
+    y = torch.tensor([0.0, 1.0] * 3)
+    params = g.init(torch.Generator().manual_seed(0))
+    assert params["theta.head.weight"].shape == (2, 1)
+    batch = collate([Task("t", "f", "binary", x[0], y, x[1], y)])
+    turned = dataclasses.replace(batch, support_x=batch.support_x.flip(2), query_x=batch.query_x.flip(2))
+    torch.testing.assert_close(g.predict(params, turned), g.predict(params, batch), rtol=0, atol=1e-5)

@@ -1,0 +1,100 @@
+"""Frozen tasks: read back as drawn, refused when edited or met by other data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers import ToyFamily
+from metastudy import task_lists
+from metastudy.errors import DataError
+from metastudy.families.digits import Digits
+from metastudy.families.sinusoid import Sinusoid
+from metastudy.families.tables import MedicalTables
+from metastudy.project import find_root
+
+FAMILY = ToyFamily()
+COMMITTED = find_root() / "data" / "tasks" / "quick"
+
+
+@dataclass(frozen=True)
+class OtherData(ToyFamily):
+    def content_hash(self) -> str:
+        return "f" * 64
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = task_lists.write(FAMILY, tmp_path / "new")
+    assert path == tmp_path / "new" / "toy.json"
+    assert task_lists.read(FAMILY, path.parent) == FAMILY.freeze(np.random.default_rng(task_lists.SEED))
+
+
+@pytest.mark.parametrize("family", [Digits(n_test=2), MedicalTables(n_test=2), Sinusoid(n_test=3)])
+def test_real_lists_come_back_as_plain_numbers(family, tmp_path: Path) -> None:
+    found = task_lists.read(family, task_lists.write(family, tmp_path).parent)
+    assert found == family.freeze(np.random.default_rng(task_lists.SEED))
+    assert all(type(i) is int for spec in found for ids in (*spec.support, spec.query, spec.columns) for i in ids)
+
+
+def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, again = (task_lists.write(FAMILY, tmp_path / name).read_bytes() for name in ("a", "b"))
+    assert first == again
+    assert len(first.splitlines()) == len(FAMILY.freeze(task_lists.rng())) + 7  # a task a line
+
+
+@pytest.mark.parametrize("edit", ["task", "seed", "hash", "dropped", "added"])
+def test_an_edited_list_is_refused(edit: str, tmp_path: Path) -> None:
+    path = task_lists.write(FAMILY, tmp_path)
+    payload = json.loads(path.read_text())
+    if edit == "task":
+        payload["tasks"][0]["support"][0][0] += 1
+    elif edit == "dropped":
+        del payload["tasks"][-1]
+    elif edit == "added":
+        payload["note"] = "by hand"
+    else:
+        payload |= {"seed": 1} if edit == "seed" else {"sha256": "0" * 64}
+    path.write_text(json.dumps(payload))
+    with pytest.raises(DataError, match=r"toy\.json was changed: .* `python -m metastudy\.task_lists`"):
+        task_lists.read(FAMILY, tmp_path)
+
+
+def test_a_list_that_is_no_longer_json_is_refused(tmp_path: Path) -> None:
+    path = task_lists.write(FAMILY, tmp_path)
+    path.write_text("<<<<<<< ours\n" + path.read_text())
+    with pytest.raises(DataError, match=r"toy\.json was changed"):
+        task_lists.read(FAMILY, tmp_path)
+
+
+def test_formatting_is_no_edit(tmp_path: Path) -> None:
+    path = task_lists.write(FAMILY, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=4, sort_keys=True))
+    assert len(task_lists.read(FAMILY, tmp_path)) == 6
+
+
+def test_other_data_is_refused(tmp_path: Path) -> None:
+    task_lists.write(FAMILY, tmp_path)
+    with pytest.raises(DataError, match=r"drawn from data with hash toy, found ffffffffffff: .*make env"):
+        task_lists.read(OtherData(), tmp_path)
+
+
+def test_a_missing_list_says_how_to_draw_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no task list toy\.json .* `python -m metastudy\.task_lists`"):
+        task_lists.read(FAMILY, tmp_path)
+
+
+@pytest.mark.parametrize("family", [Sinusoid(), Digits(), MedicalTables()], ids=lambda f: f.study)
+def test_committed_lists_are_what_is_drawn_today(family) -> None:
+    committed = json.loads((COMMITTED / f"{family.study}.json").read_text(encoding="utf-8"))
+    assert committed == task_lists.freeze(family)
+    assert len(task_lists.read(family, COMMITTED)) == len(committed["tasks"])
+
+
+@pytest.mark.parametrize("family", [Sinusoid(), Digits(), MedicalTables()], ids=lambda f: f.study)
+def test_committed_lists_do_not_depend_on_the_shots_of_a_run(family) -> None:
+    few = type(family)(shots=(1, 2))
+    assert task_lists.freeze(few) == task_lists.freeze(family)
