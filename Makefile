@@ -50,10 +50,11 @@ test: env  ## Run the tests, then every notebook, comparing its outputs with the
 
 lab: env  ## Open the notebooks in JupyterLab
 	@$(PY) -m ipykernel install --prefix $(ENV) --name metastudy --display-name "Python (metastudy)"
-	$(PY) -m jupyterlab notebooks
+	$(PY) -m jupyterlab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 notebooks: reproduce  ## Put the outputs of the executed notebooks into the committed ones
 	@$(PY) tools/refresh_notebooks.py --profile $(PROFILE)
+	@$(PY) tools/refresh_readme.py --profile $(PROFILE)
 
 verify: env  ## Check results/ against its manifests and against the committed tables
 	@$(PY) -m metastudy.verify --profile $(PROFILE)

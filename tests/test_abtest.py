@@ -13,7 +13,9 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from metastudy.abtest import (
+    benjamini_hochberg,
     compare,
+    gains,
     holm,
     interval,
     minimum_detectable,
@@ -21,6 +23,7 @@ from metastudy.abtest import (
     paired_test,
     sign_flip_p,
     summarise,
+    t_interval,
     verdict,
 )
 from metastudy.errors import DataError
@@ -163,7 +166,7 @@ def test_what_cannot_be_compared_is_refused(a, b, cluster, message) -> None:
     [
         (0.2, 0.1, 0.3, 0.01, "better"),
         (-0.2, -0.3, -0.1, 0.01, "worse"),
-        (0.01, 0.005, 0.015, 0.01, "better"),  # small, but surely above zero
+        (0.01, 0.005, 0.015, 0.01, "equivalent"),  # surely above zero, and surely too small to matter
         (0.0, -0.02, 0.02, 0.9, "equivalent"),
         (0.01, -0.01, 0.04, 0.3, "equivalent"),
         (0.01, -0.01, 0.05, 0.3, "undecided"),  # reaches the margin
@@ -266,3 +269,60 @@ def test_a_clustered_summary_pools_over_families() -> None:
 def test_a_single_family_has_no_pooled_row_and_a_single_task_no_interval() -> None:
     found = summarise(table({"g": [1.0]}, families=1), clustered=False)
     assert found["family"].tolist() == ["f0"] and found[["low", "high"]].isna().all(axis=None)
+
+
+def test_the_t_interval_by_hand() -> None:
+    half = 4.302653 * 1 / 3**0.5  # Student's t with 2 degrees of freedom; the values' deviation is 1
+    assert t_interval(np.array([1.0, 2, 3])) == pytest.approx((2 - half, 2 + half), abs=1e-6)
+    assert t_interval(np.array([1.0, 2, 3]), 0.9) == pytest.approx((2 - 2.919986 / 3**0.5, 2 + 2.919986 / 3**0.5))
+    assert t_interval([1, 1, 1]) == (1.0, 1.0)
+    assert all(np.isnan(t_interval(np.array([2.0]))))
+    many = np.random.default_rng(0).exponential(size=50)  # symmetric for any number of values
+    low, high = t_interval(many)
+    assert high - many.mean() == pytest.approx(many.mean() - low)
+
+
+def test_benjamini_hochberg_by_hand() -> None:
+    # sorted: 4/1 · .005, 4/2 · .02, 4/3 · .03, 4/4 · .04 (never above the one after)
+    assert benjamini_hochberg([0.04, 0.005, 0.03, 0.02]).tolist() == pytest.approx([0.04, 0.02, 0.04, 0.04])
+    assert benjamini_hochberg([0.001, 0.9]).tolist() == pytest.approx([0.002, 0.9])
+    assert benjamini_hochberg([0.3]).tolist() == [0.3] and benjamini_hochberg([]).tolist() == []
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_a_screen_is_never_stricter_than_holm_and_never_below_p(p) -> None:
+    found = benjamini_hochberg(p)
+    assert (found >= np.array(p) - 1e-12).all() and (found <= holm(p) + 1e-12).all()
+
+
+def test_gains_by_hand() -> None:
+    scores = pd.concat(
+        [
+            table({"ridge": [1.0, 1, 1, 1], "g": [2.0, 3, 4, 7]}, seeds=2),
+            table({"ridge": [5.0] * 4, "g": [5.0] * 4}, shots=1),
+            table({"ridge": [9.0] * 4, "g": [0.0] * 4}, metric="log_loss"),
+            table({"lead": [0.0, 0, 1, 1]}),  # one seed: its task means are compared with those of two
+            table({"lead": [5.0] * 4}, shots=1),
+        ]
+    ).sample(frac=1, random_state=0)
+    found = gains(scores, "accuracy", "ridge", clustered=False)
+    assert list(found.columns) == ["method", "shots", "mean", "low", "high"]
+    assert found["shots"].tolist() == [1, 1, 5, 5] and set(found["method"]) == {"g", "lead"}
+    found = found.set_index(["method", "shots"])
+    assert found.loc[("g", 1)].tolist() == [0, 0, 0]
+    assert found.loc[("g", 5)].tolist() == pytest.approx([3.0, *t_interval([1, 2, 3, 6])])
+    assert found.loc[("lead", 5)].tolist() == pytest.approx([-1.0, *t_interval([-1.5, -1.5, -0.5, -0.5])])
+    over_families = gains(scores, "accuracy", "ridge", clustered=True).set_index(["method", "shots"])
+    assert over_families.loc[("g", 5)].tolist() == pytest.approx([3.0, *t_interval([2, 4])])  # t0, t2 and t1, t3
+
+
+def test_what_tasks_have_in_common_does_not_widen_a_gain() -> None:
+    hard = np.random.default_rng(0).normal(0, 10, 12)
+    found = gains(table({"a": list(hard), "g": list(hard + 1)}), "accuracy", "a", clustered=False)
+    assert found[["mean", "low", "high"]].to_numpy()[0] == pytest.approx([1, 1, 1], abs=1e-9)
+
+
+def test_a_gain_over_a_missing_reference_is_refused() -> None:
+    with pytest.raises(DataError, match=r"no accuracy at 5 shots for \['lead'\]"):
+        gains(table({"g": [1.0, 2]}), "accuracy", "lead", clustered=False)

@@ -62,6 +62,12 @@ def test_the_table_is_tidy_and_complete(serial: Evaluation) -> None:
     assert np.isfinite(scores["value"]).all()
 
 
+def test_rows_come_in_the_order_asked_for_whatever_ran_first(serial: Evaluation) -> None:
+    found = serial.scores[["family", "method", "seed"]].drop_duplicates().itertuples(index=False, name=None)
+    runs = [("first column", 5), ("ridge", 5), ("ridge", 6), ("g", 5), ("g", 6)]
+    assert list(found) == [(fold.test[0], *r) for fold in FAMILY.folds() for r in runs]
+
+
 def test_methods_without_randomness_run_with_the_first_seed_only(serial: Evaluation) -> None:
     seeds = serial.scores.groupby("method")["seed"].unique().map(list).to_dict()
     assert seeds == {"first column": [5], "ridge": [5, 6], "g": [5, 6]}

@@ -34,16 +34,20 @@ class Comparison:
     n_clusters: int
 
 
-def interval(values: np.ndarray, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Confidence interval of a mean: BCa bootstrap from 30 values on, Student's t below; (nan, nan) for one value."""
+def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
+    """Student's t interval of a mean; (nan, nan) for a single value."""
     values = np.asarray(values, dtype=float)
     if len(values) < 2:
         return float("nan"), float("nan")
-    if np.ptp(values) == 0:
-        return float(values[0]), float(values[0])
-    if len(values) < MIN_BOOTSTRAP:
-        half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
-        return float(values.mean() - half), float(values.mean() + half)
+    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def interval(values: np.ndarray, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Confidence interval of a mean: BCa bootstrap from 30 values on, Student's t below; (nan, nan) for one value."""
+    values = np.asarray(values, dtype=float)
+    if len(values) < MIN_BOOTSTRAP or np.ptp(values) == 0:
+        return t_interval(values, confidence)
     found = stats.bootstrap(
         (values,), np.mean, n_resamples=RESAMPLES, confidence_level=confidence, method="BCa",
         rng=np.random.default_rng(seed), batch=1000,
@@ -77,6 +81,8 @@ def paired_test(a: np.ndarray, b: np.ndarray, cluster: Sequence[str] | None = No
     if len(a) < 2:
         raise DataError(f"{len(a)} pair; a paired comparison needs at least two tasks")
     differences = a - b
+    if cluster is not None and (len(cluster) != len(a) or pd.isna(np.asarray(cluster, dtype=object)).any()):
+        raise DataError(f"{len(cluster)} cluster labels for {len(a)} pairs; expected one label, not missing, a pair")
     if cluster is None:
         low, high = interval(differences, seed=seed)
         return Comparison(float(differences.mean()), low, high, sign_flip_p(differences, seed), len(a), 0)
@@ -95,16 +101,23 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return multipletests(list(p_values), method="holm")[1] if len(p_values) else np.array([])
 
 
+def benjamini_hochberg(p_values: Sequence[float]) -> np.ndarray:
+    """Benjamini and Hochberg's adjustment for the rate of false discoveries, by statsmodels: for screens."""
+    return multipletests(list(p_values), method="fdr_bh")[1] if len(p_values) else np.array([])
+
+
 def verdict(
     difference: float, low: float, high: float, p_adjusted: float, margin: float, alpha: float = 0.05
 ) -> Verdict:
-    """better / worse: adjusted p below alpha. Otherwise equivalent if the interval lies within ± margin.
+    """equivalent: the interval lies within ± margin, however small p. better / worse: otherwise, if p < alpha.
 
     `difference` must already be oriented so that more is better for a.
     """
+    if -margin < low and high < margin:
+        return "equivalent"
     if p_adjusted < alpha and difference != 0:
         return "better" if difference > 0 else "worse"
-    return "equivalent" if -margin < low and high < margin else "undecided"
+    return "undecided"
 
 
 def paired_scores(scores: pd.DataFrame, a: str, b: str, metric: str, shots: int) -> pd.DataFrame:
@@ -148,18 +161,19 @@ def compare(
 
 
 def summarise(scores: pd.DataFrame, clustered: bool) -> pd.DataFrame:
-    """The study table: mean with 95% interval per family and pooled (`all`), over tasks of seed-averaged scores.
+    """The study table: mean with 95% t interval per family and pooled (`all`), over tasks of seed-averaged scores.
 
-    Pooled rows of a clustered study are means over families with an interval over families.
+    Pooled rows of a clustered study are means over families with an interval over families. These intervals only
+    describe; methods are compared by `compare`, in pairs.
     """
     keys = ["study", "family", "method", "shots", "metric"]
     per_task = scores.groupby([*keys, "task"], sort=True)["value"].mean().reset_index()
-    seeds = scores.groupby(["method"])["seed"].nunique()
+    seeds = scores.groupby(["study", "method"])["seed"].nunique()
     rows = []
 
     def add(key: tuple[object, ...], values: np.ndarray, n_tasks: int) -> None:
-        low, high = interval(values)
-        rows.append((*key, values.mean(), low, high, n_tasks, int(seeds[key[2]]), "", "this study"))
+        low, high = t_interval(values)
+        rows.append((*key, values.mean(), low, high, n_tasks, int(seeds[key[0], key[2]]), "", "this study"))
 
     for key, group in per_task.groupby(keys, sort=True):
         add(key, group["value"].to_numpy(), len(group))
@@ -169,6 +183,21 @@ def summarise(scores: pd.DataFrame, clustered: bool) -> pd.DataFrame:
             add((study, "all", method, shots, metric), values.to_numpy(), len(group))
     columns = [*keys, "mean", "low", "high", "n_tasks", "n_seeds", "published", "source"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def gains(scores: pd.DataFrame, metric: str, reference: str, clustered: bool) -> pd.DataFrame:
+    """Columns method, shots, mean, low, high: paired difference to a reference method, with its interval.
+
+    What tasks or families have in common cancels out, so that these intervals show differences between methods.
+    """
+    rows = []
+    for shots in sorted(scores["shots"].unique()):
+        for method in [m for m in dict.fromkeys(scores["method"]) if m != reference]:
+            pairs = paired_scores(scores, method, reference, metric, int(shots))
+            differences = pairs["a"] - pairs["b"]
+            units = differences.groupby(pairs["family"]).mean() if clustered else differences
+            rows.append((method, shots, units.mean(), *t_interval(units.to_numpy())))
+    return pd.DataFrame(rows, columns=["method", "shots", "mean", "low", "high"])
 
 
 def minimum_detectable(differences: np.ndarray, alpha: float = 0.05, power: float = 0.8) -> float:

@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
+from tqdm import tqdm
 
 from metastudy.errors import ParameterError
 from metastudy.families.base import Family, Fold, TaskSpec
@@ -68,7 +69,7 @@ def run_cell(
 ) -> dict[str, pd.DataFrame]:
     """Train and score one method on one fold with one seed: the unit of work that is spread and cached."""
     torch.set_num_threads(1)  # the same sums on every machine size; the work is spread over processes instead
-    family = _IN_THIS_PROCESS.setdefault(repr(family), family)
+    family = _IN_THIS_PROCESS.setdefault(f"{type(family).__module__}.{family!r}", family)
     fitted = method.fit(family, fold, config, seed)
     out = {"scores": score_tasks(family, fold, specs, fitted, method.name, seed)}
     if fitted.trained is not None:
@@ -122,7 +123,8 @@ def cross_validate(
                 cells.append((cache / family.study / f"{key}.joblib" if cache else None, *cell))
     # the slowest first, so that no process is left alone with one at the end
     order = sorted(range(len(cells)), key=lambda i: cells[i][4].name != "g")
-    done = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_cached_cell)(*cells[i]) for i in order)
+    found = joblib.Parallel(n_jobs=jobs, return_as="generator")(joblib.delayed(_cached_cell)(*cells[i]) for i in order)
+    done = list(tqdm(found, total=len(cells), desc=family.study, unit="fit", mininterval=1, leave=False))
     results = [done[i] for i in np.argsort(order, kind="stable")]
 
     def gather(part: str) -> pd.DataFrame:

@@ -10,13 +10,17 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from metastudy.tasks import Task
 
 # Okabe and Ito's colour-blind safe palette; g always has the same strong colour, baselines are grey
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#B0A000")
+PALETTE = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#B0A000", "#332288", "#882255",
+    "#44AA99",
+)  # fmt: skip
 G_COLOUR = "#D55E00"
-MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<")
+MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "p", "h")
 NAMES = {
     "accuracy": "accuracy (share correct)",
     "auroc": "AUROC",
@@ -25,6 +29,13 @@ NAMES = {
     "rouge1": "ROUGE-1 F1 (x 100)",
     "ndcg@10": "nDCG@10",
     "r2": "R² (share of variance explained)",
+}
+STUDIES = {
+    "sinusoid": "sinusoid regression",
+    "digits": "digits: new classes",
+    "summarization": "summarization: a new library",
+    "diagnosis_diseases": "diagnosis: a new disease",
+    "search_collections": "search: a new collection",
 }
 
 
@@ -83,16 +94,29 @@ def shots_curves(
     return figure
 
 
+def gain_curves(gains: pd.DataFrame, metric: str, reference: str, methods: Sequence[str], xlabel: str) -> Figure:
+    """Paired gain over a reference against the number of labelled examples, with 95% intervals."""
+    style()
+    figure, ax = plt.subplots(figsize=(8.4, 4.6))
+    shown = [m for m in methods if m != reference]
+    ax.axhline(0, color="0.35", linewidth=1.4)
+    ax.annotate(reference, (0.995, 0), xycoords=("axes fraction", "data"), va="bottom", ha="right", fontsize=9)
+    _shots_panel(ax, gains, shown, colours(methods))
+    ax.set(xlabel=xlabel, ylabel=f"{label(metric)}: gain over {reference}")
+    figure.legend(loc="outside right upper", frameon=False, title="method (95% interval)")
+    return figure
+
+
 VERDICT_COLOURS = {"better": "#009E73", "worse": "#CC79A7", "equivalent": "#0072B2", "undecided": "#7F7F7F"}
 
 
-def forest(verdicts: pd.DataFrame, margins: dict[str, float], titles: dict[str, str] | None = None) -> Figure:
+def forest(verdicts: pd.DataFrame, margins: dict[str, float]) -> Figure:
     """Difference of g and each other method with its interval, one panel a study; the grey band is the margin."""
     style()
     studies = list(dict.fromkeys(verdicts["study"]))
-    heights = [max((verdicts["study"] == s).sum(), 1) + 1.2 for s in studies]
+    heights = [max((verdicts["study"] == s).sum(), 1) + 1.3 for s in studies]
     figure, axes = plt.subplots(
-        len(studies), 1, figsize=(8.6, 0.42 * sum(heights) + 0.5), squeeze=False, height_ratios=heights
+        len(studies), 1, figsize=(8.6, 0.42 * sum(heights) + 0.8), squeeze=False, height_ratios=heights
     )
     for ax, study in zip(axes[:, 0], studies, strict=True):
         rows = verdicts[verdicts["study"] == study].iloc[::-1].reset_index(drop=True)
@@ -104,12 +128,13 @@ def forest(verdicts: pd.DataFrame, margins: dict[str, float], titles: dict[str, 
             ax.plot(r.difference, i, "o", color=colour, markersize=7)
             text = f"{r.verdict}  {r.difference:+.3g} [{r.low:+.3g}, {r.high:+.3g}]"
             ax.annotate(text, (1.02, i), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=colour)
-        ax.set_yticks(range(len(rows)), [f"{r.a} against {r.b}" for r in rows.itertuples()])
+        ax.set_yticks(range(len(rows)), [f"g against {r.b}" for r in rows.itertuples()])
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.grid(axis="y", visible=False)
-        name = (titles or {}).get(study, study)
-        ax.set_title(f"{name}, {rows['shots'][0]} examples", loc="left", fontsize=11)
-        ax.set_xlabel(f"difference in {label(rows['metric'][0])}; right of 0: g is better", fontsize=9)
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+        ax.set_title(f"{STUDIES.get(study, study)}, {rows['shots'][0]} examples", loc="left", fontsize=11)
+        ax.set_xlabel(f"gain of g in {label(rows['metric'][0])}", fontsize=9)
+    figure.supxlabel("right of 0: g is better; grey band: too small a difference to matter", fontsize=9, color="0.35")
     return figure
 
 

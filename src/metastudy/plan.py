@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from metastudy.abtest import compare, holm, minimum_detectable, paired_scores, verdict
+from metastudy.abtest import benjamini_hochberg, compare, holm, minimum_detectable, paired_scores, verdict
 from metastudy.errors import DataError, ParameterError
 from metastudy.tables import VERDICTS
 
+Adjustment = Callable[[Sequence[float]], np.ndarray]
 A = "g"  # what every comparison asks about
 
 
 class StudyPlan(BaseModel):
     """One study: what is measured, at how many examples, against what, and which difference is too small to matter."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     metric: str
     lower_is_better: bool = False
@@ -27,14 +30,27 @@ class StudyPlan(BaseModel):
     margin: float = Field(gt=0)
     clustered: bool
     primary: str
-    exploratory: tuple[str, ...] = ()
+    exploratory: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _each_rival_once(self) -> StudyPlan:
+        rivals = (self.primary, *self.exploratory)
+        if len(set(rivals)) < len(rivals) or A in rivals:
+            raise ValueError(f"rivals {rivals}: expected each once, and never {A!r} itself")
+        return self
+
+
+class _Plan(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    studies: Annotated[dict[str, StudyPlan], Field(min_length=1)]
 
 
 def load(path: Path) -> dict[str, StudyPlan]:
     """The plan by study. Raises ParameterError for an unknown or missing entry."""
     try:
-        return {name: StudyPlan(**entry) for name, entry in yaml.safe_load(path.read_text())["studies"].items()}
-    except (ValidationError, KeyError, TypeError) as error:
+        return _Plan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).studies
+    except (ValidationError, yaml.YAMLError) as error:
         raise ParameterError(f"{path.name} is no valid plan: {error}; see StudyPlan for what an entry holds") from None
 
 
@@ -48,9 +64,11 @@ def _rows(study: str, plan: StudyPlan, scores: pd.DataFrame, against: tuple[str,
     return pd.DataFrame([_row(study, plan, scores, A, b) for b in against], columns=list(VERDICTS))
 
 
-def judge(rows: pd.DataFrame, plans: Mapping[str, StudyPlan], alpha: float = 0.05) -> pd.DataFrame:
-    """Fill p_adjusted (Holm over all rows given) and verdict."""
-    rows = rows.assign(p_adjusted=holm(rows["p"].tolist()))
+def judge(
+    rows: pd.DataFrame, plans: Mapping[str, StudyPlan], alpha: float = 0.05, adjust: Adjustment = holm
+) -> pd.DataFrame:
+    """Fill p_adjusted, over all rows given, and verdict."""
+    rows = rows.assign(p_adjusted=adjust(rows["p"].tolist()))
     words = [
         verdict(r.difference, r.low, r.high, r.p_adjusted, plans[r.study].margin, alpha) for r in rows.itertuples()
     ]
@@ -65,14 +83,14 @@ def primary(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFrame], 
 
 
 def exploratory(plans: Mapping[str, StudyPlan], study: str, scores: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
-    """Everything else of one study, adjusted within it."""
-    return judge(_rows(study, plans[study], scores, plans[study].exploratory), plans, alpha)
+    """Everything else of one study: a screen, adjusted within it for the rate of false discoveries."""
+    return judge(_rows(study, plans[study], scores, plans[study].exploratory), plans, alpha, benjamini_hochberg)
 
 
 def all_of_study(plans: Mapping[str, StudyPlan], study: str, scores: pd.DataFrame) -> pd.DataFrame:
-    """g against everything in the study, adjusted within it: what a single notebook can say before notebook 07."""
+    """g against everything in the study, a screen adjusted within it: what one notebook can say before notebook 07."""
     against = (plans[study].primary, *plans[study].exploratory)
-    return judge(_rows(study, plans[study], scores, against), plans)
+    return judge(_rows(study, plans[study], scores, against), plans, adjust=benjamini_hochberg)
 
 
 def together(verdicts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -31,11 +31,7 @@ def wide(
         (r.method, r.shots): f"{r.mean:.{digits}f} [{r.low:.{digits}f}, {r.high:.{digits}f}]" for r in part.itertuples()
     }
     shots = sorted(part["shots"].unique())
+    if missing := [(m, k) for m in methods for k in shots if (m, k) not in cells] or (not shots and [metric]):
+        raise DataError(f"no {metric} for {missing[:3]} in family {family!r}; found {sorted(set(part['method']))}")
     frame = pd.DataFrame([[cells[m, k] for k in shots] for m in methods], index=list(methods), columns=shots)
     return frame.rename_axis(index="method", columns=f"{metric} at k examples")
-
-
-def best(table: pd.DataFrame, metric: str, shots: int, family: str = "all", lower: bool = False) -> str:
-    """The method with the best mean; says nothing about significance."""
-    part = table[(table["metric"] == metric) & (table["family"] == family) & (table["shots"] == shots)]
-    return str(part.sort_values("mean", ascending=lower, kind="stable").iloc[0]["method"])

@@ -16,7 +16,7 @@ class BaseModel(nn.Module):
 
     def __init__(self, input_dim: int = 10, output_dim: int = 5, *, generator: Generator | None = None):
         super().__init__()
-        self.dense = nn.Linear(input_dim, output_dim)
+        self.dense = nn.utils.skip_init(nn.Linear, input_dim, output_dim)
         _initialise(self.dense, generator)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class MetaLearning(nn.Module):
     def __init__(self, base_model: BaseModel, mapping_dim: int = 2, *, generator: Generator | None = None):
         super().__init__()
         self.base_model = base_model
-        self.mapping = nn.Linear(base_model.dense.out_features, mapping_dim)
+        self.mapping = nn.utils.skip_init(nn.Linear, base_model.dense.out_features, mapping_dim)
         _initialise(self.mapping, generator)
 
     def forward(self, x: Tensor) -> Tensor:

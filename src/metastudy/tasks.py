@@ -51,6 +51,10 @@ class Task:
             raise TaskError(f"task {self.id}: kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}")
         for part in ("support", "query"):
             x, y, group = (getattr(self, f"{part}_{name}") for name in ("x", "y", "group"))
+            if not len(x):
+                raise TaskError(f"task {self.id}: no {part} row; expected at least one")
+            if not torch.isfinite(x).all():
+                raise TaskError(f"task {self.id}: {part} inputs hold NaN or infinity; mend them where they are loaded")
             if len(x) != len(y):
                 raise TaskError(f"task {self.id}: {len(x)} {part} rows but {len(y)} labels; give one label a row")
             expected = torch.int64 if self.kind == "classification" else torch.float32
@@ -58,6 +62,8 @@ class Task:
                 raise TaskError(f"task {self.id}: {part} labels are {y.dtype}; {self.kind} needs {expected}")
             if self.kind == "ranking" and (group is None or len(group) != len(x)):
                 raise TaskError(f"task {self.id}: ranking needs one {part} group per row (its document or query)")
+            if self.kind == "ranking" and (y.min() < 0 or group.min() < 0):
+                raise TaskError(f"task {self.id}: a negative {part} gain or group; gains and groups count from 0")
         if self.support_x.shape[1:] != self.query_x.shape[1:]:
             raise TaskError(
                 f"task {self.id}: support rows have shape {tuple(self.support_x.shape[1:])}, "

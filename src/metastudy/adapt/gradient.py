@@ -58,6 +58,9 @@ def gradient_steps(
 class GradientSteps(Mapping):
     """MAML (`adapts="all"`), ANIL (`"head"`), BOIL (`"body"`), with one learned step size α per parameter tensor.
 
+    With classes, the first step can move the head alone: all columns of the head are equal before it, and what the
+    features would learn cancels out. So `n_steps=1` is ANIL there.
+
     Sources: Finn et al. 2017 (MAML, first-order MAML), Raghu et al. 2020 (ANIL), Oh et al. 2021 (BOIL); a learned
     step size per tensor follows Antoniou et al. 2019, sec. 4 (LSLR), but is shared by all steps.
     """

@@ -54,11 +54,12 @@ class RidgeHead(Mapping):
 
     name: ClassVar[str] = "ridge"
     initial_penalty: float = 1.0
+    initial_scale: float = 1.0
 
     def init(self, model: BaseModel, generator: Generator) -> Params:
         return {
             "log_penalty": torch.tensor(self.initial_penalty).log(),
-            "log_scale": torch.tensor(0.0),
+            "log_scale": torch.tensor(self.initial_scale).log(),
         }
 
     def adapt(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:

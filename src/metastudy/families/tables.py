@@ -57,6 +57,7 @@ class MedicalTables(Family):
     metrics: ClassVar[tuple[str, ...]] = ("auroc", "log_loss")
     max_shots: ClassVar[int] = 10
     shots: tuple[int, ...] = (1, 3, 5, 10)
+    n_validation: ClassVar[int] = 24
     n_columns: int = 6
     n_query: int = 100
     n_test: int = 150  # tasks per disease

@@ -1,0 +1,39 @@
+"""README.md says what the committed tables say, and points only to what exists."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from metastudy import plan
+from metastudy.errors import DataError
+from metastudy.project import STEPS, find_root
+from tools import refresh_readme
+
+ROOT = find_root()
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_results_are_those_of_the_committed_tables() -> None:
+    plans = plan.load(ROOT / "notebooks" / "parameters" / "plan.yaml")
+    block = refresh_readme.results(ROOT / "results" / "quick", plans)
+    assert refresh_readme.refreshed(TEXT, block) == TEXT
+
+
+def test_every_study_of_the_plan_is_shown() -> None:
+    assert set(refresh_readme.STUDIES) == set(plan.load(ROOT / "notebooks" / "parameters" / "plan.yaml"))
+    assert {notebook for _, notebook in refresh_readme.STUDIES.values()} <= set(STEPS)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/architecture.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    folder = (ROOT / name).parent
+    text = (ROOT / name).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#]+)\)", text)
+    assert not [t for t in targets if not t.startswith("http") and not (folder / t).exists()]
+
+
+def test_a_readme_without_markers_is_refused() -> None:
+    with pytest.raises(DataError, match="markers"):
+        refresh_readme.refreshed("no markers here", "table")

@@ -1,0 +1,85 @@
+"""Put the results of a profile into README.md, between its markers, so that no number there is typed by hand.
+
+Run by `make notebooks`; a test compares README.md with what this would write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from metastudy import plan
+from metastudy.errors import DataError, MetastudyError
+from metastudy.project import Project, write_atomic
+from metastudy.report import row
+
+BEGIN, END = "<!-- results: begin, written by make notebooks -->", "<!-- results: end -->"
+STUDIES = {  # study: what is new in a task, notebook
+    "summarization": ("a new library to summarise", "04_text_summarization"),
+    "diagnosis_diseases": ("a new disease to diagnose", "05_medical_diagnosis"),
+    "search_collections": ("a new collection to search", "06_semantic_search"),
+    "digits": ("new digits to tell apart", "03_meta_training"),
+    "sinusoid": ("a new sine curve to predict", "03_meta_training"),
+}
+DIGITS = {"rouge1": 1}
+
+
+def results(folder: Path, plans: dict[str, plan.StudyPlan]) -> str:
+    """The results table in Markdown, from results/<profile>/tables."""
+    verdicts = pd.read_csv(folder / "tables" / "verdicts.csv").set_index("study")
+    lines = [
+        "| a new task is ... | metric | examples | g | fine-tuned | from scratch | g minus fine-tuned | verdict |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for study, (what, notebook) in STUDIES.items():
+        table, v = pd.read_csv(folder / "tables" / f"{study}.csv"), verdicts.loc[study]
+        family = "all" if "all" in set(table["family"]) else table["family"].iloc[0]
+        places = DIGITS.get(v["metric"], 3)
+        means = [
+            f"{row(table, method, v['shots'], v['metric'], family)['mean']:.{places}f}"
+            for method in ("g", "fine-tuned", "from scratch")
+        ]
+        metric = f"{v['metric']} {'↓' if plans[study].lower_is_better else '↑'}"
+        change = f"{v['difference']:+.{places}f} [{v['low']:+.{places}f}, {v['high']:+.{places}f}]"
+        cells = [
+            f"[{what}](notebooks/{notebook}.ipynb)",
+            metric,
+            str(v["shots"]),
+            *means,
+            change,
+            f"**{v['verdict']}**",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def refreshed(text: str, block: str) -> str:
+    """README text with the block between the markers. Raises DataError where a marker is missing."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise DataError(f"README.md: expected the markers {BEGIN!r} and {END!r} once each")
+    head, rest = text.split(BEGIN)
+    return f"{head}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="quick")
+    profile = parser.parse_args().profile
+    project = Project.at()
+    path = project.root / "README.md"
+    try:
+        plans = plan.load(project.root / "notebooks" / "parameters" / "plan.yaml")
+        text = refreshed(path.read_text(encoding="utf-8"), results(project.results / profile, plans))
+    except (MetastudyError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    write_atomic(path, text.encode("utf-8"))
+    print("README.md: results refreshed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
