@@ -154,7 +154,7 @@ def test_the_screen_is_adjusted_within_one_study() -> None:
 def test_a_study_without_a_screen_adds_nothing() -> None:
     up = [0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.1]
     frame = scores("s", {"g": up, "ridge": [0.0] * 7})
-    plans = {"s": study_plan(), "t": study_plan(exploratory=("ridge",))}
+    plans = {"s": study_plan(), "t": study_plan(primary="lead", exploratory=("ridge",))}
     none, some = plan.exploratory(plans, "s", frame), plan.exploratory(plans, "t", frame)
     assert len(none) == 0 and list(none.columns) == list(VERDICTS)
     both = plan.together({"s": none, "t": some})
@@ -213,3 +213,17 @@ def test_a_comparison_in_one_sentence() -> None:
     expected = "g against b0, 5 examples: better (+0.200 [-0.100, +0.500] accuracy, p = 0.012)"
     assert plan.say(found) == [expected]
     assert plan.say(found.iloc[:0]) == []
+
+
+def test_only_rows_far_from_every_threshold_are_clear() -> None:
+    rows = pd.DataFrame(
+        [
+            ("far above", 0.2, 0.15, 0.25, 0.001, "better"),
+            ("far below", -0.2, -0.25, -0.15, 0.001, "worse"),
+            ("near zero", 0.2, 0.01, 0.39, 0.001, "better"),
+            ("p too large", 0.2, 0.15, 0.25, 0.03, "undecided"),
+            ("inside the margin", 0.2, 0.15, 0.25, 0.001, "equivalent"),
+        ],
+        columns=["b", "difference", "low", "high", "p_adjusted", "verdict"],
+    )
+    assert plan.clear(rows)["b"].tolist() == ["far above", "far below"]

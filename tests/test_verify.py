@@ -149,3 +149,27 @@ def test_what_the_notebooks_wrote_agrees_with_the_committed_results() -> None:
     assert {name: c.problems for name, c in outcome.items() if not c.ok} == {}
     executed = [step for step in project.steps if project.notebook(step).is_file()]
     assert outcome or not executed, "notebooks are committed but no results: run `make reproduce` and commit them"
+
+
+def estimates(**changed: object) -> pd.DataFrame:
+    row = {"study": "s", "difference": 1.0, "low": 0.5, "high": 1.5, "p": 0.01, "verdict": "better"}
+    return pd.DataFrame([row | changed])
+
+
+@pytest.mark.parametrize(
+    ("changed", "agrees"),
+    [
+        ({"difference": 1.2}, True),  # a quarter of the interval's width is 0.25
+        ({"difference": 1.3}, False),
+        ({"p": 0.09}, True),
+        ({"p": 0.2}, False),
+        ({"verdict": "undecided"}, True),  # the interval ends half a width from zero: a near call
+    ],
+)
+def test_estimates_may_move_by_a_part_of_their_uncertainty(changed: dict, agrees: bool) -> None:
+    assert compare_tables(estimates(**changed), estimates()).ok is agrees
+
+
+def test_a_clear_verdict_may_not_change() -> None:
+    clear = estimates(low=0.9, high=1.1)
+    assert not compare_tables(clear.assign(verdict="worse"), clear).ok

@@ -125,6 +125,16 @@ def same_method(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFram
     return judge(pd.DataFrame(rows, columns=list(VERDICTS)), plans, alpha)
 
 
+def clear(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are better or worse by so much that another processor's rounding could not change the word.
+
+    Their interval ends at least 0.9 of its own width away from zero, and adjusted p is below 0.02.
+    """
+    nearest = np.minimum(rows["low"].abs(), rows["high"].abs())
+    apart = (rows["low"] * rows["high"] > 0) & (nearest > 0.9 * (rows["high"] - rows["low"]))
+    return rows[apart & (rows["p_adjusted"] < 0.02) & rows["verdict"].isin(["better", "worse"])]
+
+
 def say(rows: pd.DataFrame) -> list[str]:
     """One sentence a comparison."""
     return [
