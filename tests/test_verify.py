@@ -152,7 +152,7 @@ def test_what_the_notebooks_wrote_agrees_with_the_committed_results() -> None:
 
 
 def estimates(**changed: object) -> pd.DataFrame:
-    row = {"study": "s", "difference": 1.0, "low": 0.5, "high": 1.5, "p": 0.01, "verdict": "better"}
+    row = {"study": "s", "difference": 1.0, "low": 0.5, "high": 1.5, "p": 0.01, "p_adjusted": 0.01, "verdict": "better"}
     return pd.DataFrame([row | changed])
 
 

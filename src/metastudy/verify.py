@@ -21,6 +21,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from metastudy.errors import DataError, MetastudyError
+from metastudy.plan import clear
 from metastudy.project import Project, sha256
 from metastudy.staleness import read_manifest
 from metastudy.tables import SCORES
@@ -67,19 +68,10 @@ def _slack(column: str, expected: pd.DataFrame) -> np.ndarray | float:
     return 0.0
 
 
-def _near_call(expected: pd.DataFrame) -> np.ndarray:
-    """Rows whose interval ends so close to zero, or to a margin, that rounding may turn the verdict's word."""
-    if not {"low", "high", "verdict"} <= set(expected):
-        return np.zeros(len(expected), dtype=bool)
-    nearest = np.minimum(expected["low"].abs(), expected["high"].abs())
-    clear = (expected["low"] * expected["high"] > 0) & (nearest > 0.9 * (expected["high"] - expected["low"]))
-    return ~clear.to_numpy(bool)
-
-
 def compare_tables(a: pd.DataFrame, b: pd.DataFrame, rtol: float = RTOL, atol: float = ATOL) -> Comparison:
     """Compare found `a` with expected `b` row by row: |a - b| <= atol + rtol * |b| + slack, all else exactly.
 
-    A verdict's word may differ only where its row is a near call.
+    A verdict's word may differ only where its row is a near call (see `plan.clear`).
     """
     if list(a.columns) != list(b.columns):
         return Comparison(len(a), problems=[f"columns {list(a.columns)}, expected {list(b.columns)}"])
@@ -100,7 +92,7 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, rtol: float = RTOL, atol: f
             both_empty = pd.isna(found).to_numpy() & pd.isna(expected).to_numpy()
             differing = (x != y) & ~both_empty
             if column == "verdict":
-                differing &= ~_near_call(b)
+                differing &= b.index.isin(clear(b).index)
         for row in np.flatnonzero(differing)[:MAX_PROBLEMS]:
             differs = f"{_show(x[row])}, expected {_show(y[row])}"
             problems.append(f"row {row + 1}, column {column}: {differs}{_name_row(b, row)}")
