@@ -251,6 +251,8 @@ def start_and_wait_for_scores(root: Path) -> subprocess.Popen:
     process = subprocess.Popen(
         [sys.executable, TESTS / "tiny_project.py", root],
         env=os.environ | {"TINY_PAUSE": str(SECONDS)},
+        # a test session in the background inherits that Ctrl-C is ignored; a person's run never does
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
