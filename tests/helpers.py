@@ -110,7 +110,6 @@ class ToyFamily(Family):
     study: ClassVar[str] = "toy"
     metrics: ClassVar[tuple[str, ...]] = ("error",)
     max_shots: ClassVar[int] = 4
-    n_validation: ClassVar[int] = 5
 
     def folds(self) -> tuple[Fold, ...]:
         return Fold("one", ("a", "b"), ("c",), ("d",)), Fold("two", ("c", "d"), ("b",), ("a",))

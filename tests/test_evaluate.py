@@ -18,10 +18,11 @@ from helpers import ToyFamily
 from metastudy import evaluate
 from metastudy.adapt import GradientSteps, RidgeHead
 from metastudy.errors import ParameterError
-from metastudy.evaluate import SCORE_COLUMNS, Evaluation, cross_validate
+from metastudy.evaluate import Evaluation, cross_validate
 from metastudy.families.base import Family, Fold
 from metastudy.methods import Fitted, InputColumn, MetaMethod, Method, mixture_and_members
 from metastudy.mixture import MetaLearner
+from metastudy.tables import SCORES
 from metastudy.tasks import collate
 from metastudy.train import TrainConfig
 
@@ -55,7 +56,7 @@ def cells(folder: Path) -> list[Path]:
 
 def test_the_table_is_tidy_and_complete(serial: Evaluation) -> None:
     scores = serial.scores
-    assert list(scores.columns) == SCORE_COLUMNS and set(scores["study"]) == {"toy"}
+    assert list(scores.columns) == list(SCORES) and set(scores["study"]) == {"toy"}
     assert not scores.duplicated(["task", "method", "shots", "seed", "metric"]).any()
     assert len(scores) == len(SPECS) * 2 * (1 + 2 + 2)  # shots x (method, seed)
     assert scores.groupby("task")["family"].first().to_dict() == {s.id: s.family for s in SPECS}
@@ -127,7 +128,7 @@ def test_a_dask_cluster_gives_the_same_bits(serial: Evaluation, monkeypatch: pyt
 
 def test_the_order_of_specs_methods_and_seeds_changes_no_value(serial: Evaluation) -> None:
     other = run(specs=SPECS[::-1], methods=METHODS[::-1]).scores
-    keys = SCORE_COLUMNS[:-1]
+    keys = list(SCORES[:-1])
     ordered = [s.sort_values(keys, ignore_index=True) for s in (other, serial.scores)]
     assert_frame_equal(*ordered, rtol=1e-5)
 
@@ -186,15 +187,16 @@ def test_whatever_a_cell_depends_on_makes_another_cell(changed, tmp_path: Path, 
 def test_an_interrupted_cell_is_computed_again(
     serial: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies_while_writing(_: object, path: Path) -> None:
-        path.write_bytes(b"half a fi")
+    def dies_while_writing(path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f".{path.name}.1.partial").write_bytes(content[:9])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(joblib, "dump", dies_while_writing)
+        patch.setattr(evaluate, "write_atomic", dies_while_writing)
         with pytest.raises(KeyboardInterrupt):
             run(cache=tmp_path)
-    assert cells(tmp_path) == [] and list((tmp_path / "toy").glob("*.tmp"))
+    assert cells(tmp_path) == [] and list((tmp_path / "toy").glob(".*.partial"))
     same(run(cache=tmp_path), serial)
     assert len(cells(tmp_path)) == N_CELLS
 

@@ -67,7 +67,7 @@ class Guarded(ToyFamily):
 
 @pytest.fixture(autouse=True)
 def few_validation_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "N_VALIDATION", 5, raising=False)
+    monkeypatch.setattr(methods, "N_VALIDATION", 5)
 
 
 def evaluation_tasks(family: ToyFamily, shots: int, n: int = 34) -> list[Task]:

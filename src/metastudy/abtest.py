@@ -12,6 +12,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from metastudy.errors import DataError
+from metastudy.tables import TABLE
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 MIN_CLUSTERS = 6  # fewer cannot reach p < .05 by sign flips: 2 / 2**5 = .0625
@@ -181,8 +182,7 @@ def summarise(scores: pd.DataFrame, clustered: bool) -> pd.DataFrame:
         if group["family"].nunique() > 1:
             values = group.groupby("family")["value"].mean() if clustered else group["value"]
             add((study, "all", method, shots, metric), values.to_numpy(), len(group))
-    columns = [*keys, "mean", "low", "high", "n_tasks", "n_seeds", "published", "source"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(TABLE))
 
 
 def gains(scores: pd.DataFrame, metric: str, reference: str, clustered: bool) -> pd.DataFrame:

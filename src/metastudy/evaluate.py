@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import joblib
@@ -17,11 +17,10 @@ from tqdm import tqdm
 from metastudy.errors import ParameterError
 from metastudy.families.base import Family, Fold, TaskSpec
 from metastudy.methods import Fitted, Method
+from metastudy.project import write_atomic
+from metastudy.tables import SCORES
 from metastudy.tasks import collate
 from metastudy.train import TrainConfig
-
-SCORE_COLUMNS = ["study", "family", "task", "method", "shots", "seed", "metric", "value"]
-
 
 # A family builds its data on first use; a worker process that gets several cells of one family builds it once.
 _IN_THIS_PROCESS: dict[str, Family] = {}
@@ -49,7 +48,7 @@ def score_tasks(
         for task, prediction in zip(tasks, fitted.predict(tasks, shots), strict=True):
             for s in family.score(task, prediction):
                 rows.append((family.study, task.family, s.task, method, shots, seed, s.metric, s.value))
-    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+    return pd.DataFrame(rows, columns=list(SCORES))
 
 
 def mean_weights(family: Family, fold: Fold, specs: Sequence[TaskSpec], fitted: Fitted, seed: int) -> pd.DataFrame:
@@ -85,10 +84,9 @@ def _cached_cell(path: Path | None, *cell: object) -> dict[str, pd.DataFrame]:
         return joblib.load(path)
     result = run_cell(*cell)
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        joblib.dump(result, temporary)
-        temporary.replace(path)
+        buffer = BytesIO()
+        joblib.dump(result, buffer)
+        write_atomic(path, buffer.getvalue())
     return result
 
 

@@ -118,7 +118,7 @@ def same_method(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFram
         seeds = sorted(own["seed"].unique())[:2]
         if len(seeds) < 2:
             raise DataError(f"{study} has one seed; A/A compares two: set `seeds` to 2 or more in its notebook")
-        named = own[own["seed"].isin(seeds)].assign(method=[f"g, seed {s}" for s in own["seed"] if s in seeds])
+        named = own.assign(method=[f"g, seed {s}" for s in own["seed"]])
         p = plans[study]
         names = [f"g, seed {s}" for s in seeds]
         rows.append(_row(study, p, named, *names))

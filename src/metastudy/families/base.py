@@ -75,7 +75,6 @@ class Family(ABC):
     shots: tuple[int, ...]
     max_shots: int  # examples that every frozen task holds; `shots` may ask for as many
     field_baselines: tuple[FieldBaseline, ...] = ()
-    n_validation: int = 40  # validation tasks per number of shots and fold
     clustered: bool = False  # families are many enough to be the independent units of a pooled interval
 
     def check_shots(self) -> None:

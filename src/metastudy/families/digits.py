@@ -43,7 +43,6 @@ class Digits(Family):
     max_shots: ClassVar[int] = 10
     shots: tuple[int, ...] = (1, 2, 5, 10)
     ways: int = 3
-    n_validation: ClassVar[int] = 20
     n_query: int = 10  # per class
     n_test: int = 80  # tasks per fold
 
@@ -70,10 +69,6 @@ class Digits(Family):
 
     def model(self) -> ConvNet:
         return ConvNet(side=8, channels=(32,))
-
-    def rows_of(self, digits: Sequence[str]) -> np.ndarray:
-        """Row numbers of all images of some digits."""
-        return np.concatenate([self._rows[int(d)] for d in digits])
 
     def images(self, rows: np.ndarray, view: View = VIEWS[0]) -> Tensor:
         """(len(rows), 1, 8, 8), seen in a view."""

@@ -52,7 +52,6 @@ class DocumentationSearch(Family):
     study = "search_collections"
     kind = "ranking"
     clustered = True
-    n_validation = 16
     metrics = tuple(MEASURES)
     max_shots = 10
     field_baselines = tuple(FieldBaseline(name, FEATURES.index(name)) for name in BASELINES)

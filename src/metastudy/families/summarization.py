@@ -55,7 +55,6 @@ class DocumentationSummaries(Family):
     study = "summarization"
     kind = "ranking"
     clustered = True
-    n_validation = 16
     metrics = text.ROUGE
     max_shots = 20
     field_baselines = (FieldBaseline("lead", documents.LEAD), FieldBaseline("lexrank", documents.LEXRANK))

@@ -57,7 +57,6 @@ class MedicalTables(Family):
     metrics: ClassVar[tuple[str, ...]] = ("auroc", "log_loss")
     max_shots: ClassVar[int] = 10
     shots: tuple[int, ...] = (1, 3, 5, 10)
-    n_validation: ClassVar[int] = 24
     n_columns: int = 6
     n_query: int = 100
     n_test: int = 150  # tasks per disease
@@ -73,11 +72,6 @@ class MedicalTables(Family):
             "breast_cancer": (cancer.data, (cancer.target == 0).astype(int)),  # 0 is malignant in scikit-learn
             "diabetes": (diabetes.data, progressed.astype(int)),
         }
-
-    @cached_property
-    def column_names(self) -> dict[str, tuple[str, ...]]:
-        bunches = {"breast_cancer": load_breast_cancer(), "diabetes": load_diabetes()}
-        return {name: tuple(map(str, bunch.feature_names)) for name, bunch in bunches.items()}
 
     def folds(self) -> tuple[Fold, ...]:
         other = {"breast_cancer": "diabetes", "diabetes": "breast_cancer"}
