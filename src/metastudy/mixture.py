@@ -37,6 +37,11 @@ def task_embedding(model: BaseModel, theta: Params, batch: TaskBatch) -> Tensor:
     return torch.cat([sizes, contents / model.feature_dim], -1)
 
 
+def is_memory(name: str) -> bool:
+    """Whether an entry of the parameters holds earlier tasks (data that a mapping keeps), which are never trained."""
+    return ".memory." in name
+
+
 def _query_loss(batch: TaskBatch, prediction: Tensor) -> Tensor:
     return loss(batch.kind, prediction, batch.query_y, batch.query_mask, batch.query_group).mean()
 
@@ -60,12 +65,27 @@ class MetaLearner:
         if not names or len(set(names)) < len(names):
             raise TaskError(f"a mixture needs at least one mapping, each name once; found {names}")
 
-    def init(self, generator: Generator) -> Params:
-        """Fresh (θ, α, β)."""
+    @property
+    def memory_size(self) -> int:
+        """How many earlier tasks `init` needs: the most that one of the mappings keeps."""
+        return max(m.memory_size for m in self.mappings)
+
+    def init(self, generator: Generator, earlier: TaskBatch | None = None) -> Params:
+        """Fresh (θ, α, β); mappings with a memory keep what they need of `earlier` under `alpha.<name>.memory.*`.
+
+        Raises TaskError where a mapping has a memory and `earlier` holds fewer tasks than that.
+        """
+        if (found := earlier.n_tasks if earlier else 0) < self.memory_size:
+            raise TaskError(
+                f"the mixture remembers {self.memory_size} earlier tasks, but was given {found}: pass a batch of "
+                "training tasks as `earlier`"
+            )
         params = {f"theta.{k}": v for k, v in self.model.init(generator).items()}
         for mapping in self.mappings:
             alpha = mapping.init(self.model, generator)
             params |= {f"alpha.{mapping.name}.{k}": v for k, v in alpha.items()}
+            if mapping.memory_size:
+                params |= {f"alpha.{mapping.name}.memory.{k}": v for k, v in mapping.remember(earlier).items()}
         if len(self.mappings) > 1:
             params["beta.bias"] = torch.zeros(len(self.mappings))
             if self.beta == "task":
@@ -107,7 +127,8 @@ class MetaLearner:
         return _query_loss(batch, self.predict(params, batch))
 
     def training_loss(self, params: Params, batch: TaskBatch) -> Tensor:
-        """What meta-training minimises: g's query loss plus `member_share` times the mean of its members' own.
+        """What meta-training minimises: g's query loss plus `member_share` times the mean of its members' own, plus
+        the rules that members bring for θ themselves (`Mapping.outer_loss`).
 
         Deviation from the bare query loss of g: without the second term the member that learns fastest in the
         first steps takes all of β and the others never learn (seen on sinusoid).
@@ -116,4 +137,9 @@ class MetaLearner:
         total = _query_loss(batch, self._mix(params, batch, members))
         if len(members) > 1:
             total = total + self.member_share * torch.stack([_query_loss(batch, m) for m in members]).mean()
+        theta = self.model.untied(without_prefix(params, "theta."))
+        for mapping in self.mappings:
+            own_rule = mapping.outer_loss(self.model, theta, without_prefix(params, f"alpha.{mapping.name}."), batch)
+            if own_rule is not None:
+                total = total + own_rule
         return total

@@ -17,6 +17,8 @@ class Mapping(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[frozenset[Kind]] = frozenset(KINDS)
+    memory_size: ClassVar[int] | int = 0
+    """How many earlier tasks the mapping keeps; they are handed to `remember` before training starts."""
 
     @abstractmethod
     def init(self, model: BaseModel, generator: Generator) -> Params:
@@ -25,6 +27,18 @@ class Mapping(ABC):
     @abstractmethod
     def adapt(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
         """Adapt to each task's support and score its query: (T, Q, C). Differentiable in θ and α_j."""
+
+    def remember(self, earlier: TaskBatch) -> Params:
+        """What the mapping keeps of `memory_size` earlier tasks: data, never trained. By default nothing."""
+        return {}
+
+    def outer_loss(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor | None:
+        """A scalar whose gradient is this mapping's own rule for θ, added to the training loss.
+
+        None for mappings that learn from the query loss alone, through `adapt`. The others (Reptile, pooled training,
+        an estimator without gradients) predict without a gradient into θ and bring their rule here.
+        """
+        return None
 
     def __call__(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
         """`adapt`, refusing kinds for which this mapping makes no sense (TaskError)."""
