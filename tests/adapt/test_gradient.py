@@ -10,11 +10,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from helpers import Linear, batch_of, in_double, make_task, moved, random_params, small_mlp
-from metastudy.adapt import GradientSteps, Unadapted
-from metastudy.adapt.gradient import gradient_steps, widen_head
+from metastudy.adapt import Unadapted
+from metastudy.adapt.gradient import (
+    ANIL,
+    BOIL,
+    MAML,
+    FirstOrderMAML,
+    GradientSteps,
+    MetaSGD,
+    gradient_steps,
+    linear_chain,
+    widen_head,
+)
 from metastudy.errors import TaskError
 from metastudy.losses import loss, predict
-from metastudy.model import Params, is_head, per_task
+from metastudy.model import ConvNet, Params, is_head, per_task
 from metastudy.tasks import KINDS, Task, TaskBatch, collate
 
 MODEL = small_mlp()
@@ -169,3 +179,43 @@ def test_classes_share_one_start() -> None:
     assert wide["head.weight"].shape == (5, 4) and wide["head.bias"].shape == (1, 4)
     assert torch.equal(wide["head.weight"], theta["head.weight"].repeat(1, 4))
     assert widen_head(theta, 1) is theta
+
+
+@pytest.mark.parametrize(
+    ("named", "fields"),
+    [
+        (MAML, {}),
+        (FirstOrderMAML, {"first_order": True}),
+        (ANIL, {"adapts": "head"}),
+        (BOIL, {"adapts": "body"}),
+        (MetaSGD, {"per_parameter": True}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["binary", "regression", "ranking"])
+def test_named_methods_are_settings_of_gradient_steps(named, fields, kind) -> None:
+    batch = batch_of(kind)
+    found, expected = meta_gradient(named(), batch), meta_gradient(GradientSteps(**fields), batch)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_meta_sgd_equals_a_loop_over_tasks(kind) -> None:
+    """One step size per parameter; nothing but autograd is involved, so the fast path is bypassed."""
+    mapping = MetaSGD(n_steps=2, initial_step_size=0.2)
+    tasks = [make_task(kind, i, 5 + i, 4 + 2 * i, ways=2 + i) for i in range(3)]
+    found, expected = meta_gradient(mapping, in_double(collate(tasks))), plain_meta_gradient(mapping, tasks)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-9, atol=1e-9)
+    sizes = mapping.step_sizes(mapping.init(MODEL, torch.Generator()))
+    assert sizes["layer0.weight"].shape == (3, 7) and linear_chain(MODEL, sizes) is None
+
+
+def test_where_steps_are_written_out() -> None:
+    def chain(mapping: GradientSteps, model=MODEL):
+        return linear_chain(model, mapping.step_sizes(mapping.init(model, torch.Generator())))
+
+    assert chain(MAML()) == chain(BOIL()) != chain(ANIL()) == ("head",)
+    assert chain(MAML()) == ("layer0", "layer1", "head")
+    images = ConvNet(side=4, channels=(2,))
+    assert chain(MAML(), images) is None and chain(ANIL(), images) == ("head",)

@@ -9,10 +9,12 @@ import torch
 from torch import Generator, Tensor
 
 from metastudy.adapt.base import Mapping
+from metastudy.adapt.unrolled import unrolled_scores
 from metastudy.errors import TaskError
 from metastudy.losses import loss, predict
-from metastudy.model import HEAD_BIAS, HEAD_WEIGHT, BaseModel, Params, is_head, per_task
-from metastudy.tasks import TaskBatch
+from metastudy.model import HEAD_BIAS, HEAD_WEIGHT, MLP, BaseModel, Params, is_head, per_task
+from metastudy.score_gradients import score_gradient
+from metastudy.tasks import Kind, TaskBatch
 
 
 def widen_head(theta: Params, n_classes: int) -> Params:
@@ -38,7 +40,8 @@ def gradient_steps(
     """θ' = θ - a ∇L_support(θ), n_steps times, for every task at once; parameters without a step size stay.
 
     The losses of different tasks touch different copies of θ, so the gradient of their sum is each task's own.
-    `create_graph` keeps the graph, for second-order meta-gradients (Finn et al. 2017, eq. 1).
+    `create_graph` keeps the graph, for second-order meta-gradients (Finn et al. 2017, eq. 1): memory then grows
+    linearly with `n_steps`. Without it, each step's graph is dropped as soon as its gradient is known.
     """
     theta = per_task(theta, batch.n_tasks)
     for _ in range(n_steps):
@@ -54,39 +57,118 @@ def gradient_steps(
     return theta
 
 
+def linear_chain(model: BaseModel, step_sizes: Params) -> tuple[str, ...] | None:
+    """The linear layers, first to last, whose steps `unrolled` can write out; None where autograd must do it.
+
+    Those of an MLP; of any model the head alone, where nothing else moves; always with one step size per tensor.
+    """
+    if any(a.dim() for a in step_sizes.values()):
+        return None
+    if all(is_head(name) for name in step_sizes):
+        return ("head",)
+    return (*(f"layer{i}" for i in range(len(model.hidden))), "head") if type(model) is MLP else None
+
+
+def adapted_scores(
+    model: BaseModel, theta: Params, batch: TaskBatch, step_sizes: Params, n_steps: int, second_order: bool
+) -> Tensor:
+    """f(query; θ') after `gradient_steps`, (T, Q, C), by the fast path where there is one. θ has its head widened."""
+    chain = linear_chain(model, step_sizes)
+    if chain is None:
+        create_graph = torch.is_grad_enabled() and second_order
+        adapted = gradient_steps(model, theta, batch, step_sizes, n_steps, create_graph)
+        return model(adapted, batch.query_x)
+    x = (batch.support_x, batch.query_x)
+    x = tuple(model.features(theta, v) for v in x) if chain == ("head",) else tuple(v.flatten(2) for v in x)
+    still = x[0].new_zeros(())
+    names = [(f"{name}.weight", f"{name}.bias") for name in chain]
+    layers = [(theta[w], theta[b]) for w, b in names]
+    sizes = [(step_sizes.get(w, still), step_sizes.get(b, still)) for w, b in names]
+    return unrolled_scores(layers, sizes, *x, score_gradient(batch), n_steps, second_order)
+
+
 @dataclass(frozen=True)
 class GradientSteps(Mapping):
-    """MAML (`adapts="all"`), ANIL (`"head"`), BOIL (`"body"`), with one learned step size α per parameter tensor.
+    """`n_steps` gradient steps on the support loss, with learned step sizes α; its subclasses are the named methods.
 
     With classes, the first step can move the head alone: all columns of the head are equal before it, and what the
     features would learn cancels out. So `n_steps=1` is ANIL there.
 
-    Sources: Finn et al. 2017 (MAML, first-order MAML), Raghu et al. 2020 (ANIL), Oh et al. 2021 (BOIL); a learned
-    step size per tensor follows Antoniou et al. 2019, sec. 4 (LSLR), but is shared by all steps.
+    One step size per parameter tensor, shared by all steps (Antoniou et al. 2019, sec. 4, learn one per step too), or
+    one per parameter. Learned as logarithms, so that steps never go uphill.
     """
 
     name: ClassVar[str] = "gradient"
     n_steps: int = 3
     adapts: Literal["all", "head", "body"] = "all"
     first_order: bool = False
+    per_parameter: bool = False
     initial_step_size: float = 0.1
 
     def _adapted(self, name: str) -> bool:
         return self.adapts == "all" or (self.adapts == "head") == is_head(name)
 
     def init(self, model: BaseModel, generator: Generator) -> Params:
-        names = [n for n in model.init(torch.Generator().manual_seed(0)) if self._adapted(n)]
-        return {f"log_step.{n}": torch.tensor(self.initial_step_size).log() for n in names}
+        theta = model.untied(model.init(torch.Generator().manual_seed(0)))
+        start = torch.tensor(self.initial_step_size).log()
+        adapted = {n: v for n, v in theta.items() if self._adapted(n)}
+        return {
+            f"log_step.{n}": start.expand(v.shape if self.per_parameter else ()).clone() for n, v in adapted.items()
+        }
+
+    def step_sizes(self, alpha: Params) -> Params:
+        """α by the name of the parameter it moves."""
+        return {n.removeprefix("log_step."): v.exp() for n, v in alpha.items()}
 
     def adapt(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
         if self.adapts == "body" and batch.kind == "classification":
-            # equal columns score all classes alike, whatever the features: no gradient would ever reach the body
             raise TaskError(
                 "adapting the body alone cannot tell classes apart, because all classes share one head column; "
                 'choose adapts="all" or "head" for classification'
             )
-        step_sizes = {n.removeprefix("log_step."): v.exp() for n, v in alpha.items()}
-        second_order = torch.is_grad_enabled() and not self.first_order
         theta = widen_head(theta, batch.n_classes)
-        adapted = gradient_steps(model, theta, batch, step_sizes, self.n_steps, create_graph=second_order)
-        return model(adapted, batch.query_x)
+        return adapted_scores(model, theta, batch, self.step_sizes(alpha), self.n_steps, not self.first_order)
+
+
+@dataclass(frozen=True)
+class MAML(GradientSteps):
+    """All of θ adapts; the meta-gradient goes through the steps (Finn et al. 2017)."""
+
+    name: ClassVar[str] = "maml"
+
+
+@dataclass(frozen=True)
+class FirstOrderMAML(GradientSteps):
+    """MAML without second derivatives: the meta-gradient is that at the adapted θ' (Finn et al. 2017, sec. 5.2)."""
+
+    name: ClassVar[str] = "fomaml"
+    first_order: bool = True
+
+
+@dataclass(frozen=True)
+class ANIL(GradientSteps):
+    """Only the head adapts (Raghu et al. 2020, almost no inner loop)."""
+
+    name: ClassVar[str] = "anil"
+    adapts: Literal["all", "head", "body"] = "head"
+
+
+@dataclass(frozen=True)
+class BOIL(GradientSteps):
+    """Only the body adapts (Oh et al. 2021, body only update in inner loop).
+
+    Not for classes that are renamed between tasks: they share one head column here (see `widen_head`), and equal
+    columns that never move score all classes alike, whatever the features.
+    """
+
+    name: ClassVar[str] = "boil"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"binary", "regression", "ranking"})
+    adapts: Literal["all", "head", "body"] = "body"
+
+
+@dataclass(frozen=True)
+class MetaSGD(GradientSteps):
+    """A learned step size for every single parameter (Li et al. 2017). Deviation: they stay positive."""
+
+    name: ClassVar[str] = "meta_sgd"
+    per_parameter: bool = True

@@ -1,0 +1,54 @@
+"""ψ by gradient steps from a start that moves towards where they lead (Nichol et al. 2018, Reptile)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from metastudy.adapt.gradient import GradientSteps, gradient_steps, widen_head
+from metastudy.model import BaseModel, Params, is_head
+from metastudy.tasks import TaskBatch
+
+
+def all_rows_as_support(batch: TaskBatch) -> TaskBatch:
+    """The batch with its query rows added to the support; groups stay apart."""
+    shift = batch.support_group.max() + 1
+    joined = {
+        name: torch.cat([getattr(batch, f"support_{name}"), getattr(batch, f"query_{name}")], 1)
+        for name in ("x", "y", "mask")
+    }
+    group = torch.cat([batch.support_group, batch.query_group + shift], 1)
+    return replace(batch, support_group=group, **{f"support_{name}": v for name, v in joined.items()})
+
+
+@dataclass(frozen=True)
+class Reptile(GradientSteps):
+    """Predicts like first-order MAML; but θ learns by Reptile's own rule, θ ← θ - ε (θ - θ') / a.
+
+    θ' is what `n_steps` steps of size a on all labelled rows of a task lead to: there is no support and query while
+    the start is learned (Nichol et al. 2018, sec. 4; g_Reptile = (θ - θ') / a). Deviations: the rule is handed to the
+    optimizer of meta-training as a gradient; steps use all rows instead of minibatches; step sizes are learned, from
+    the query loss.
+    """
+
+    name: ClassVar[str] = "reptile"
+    n_steps: int = 5
+    first_order: bool = True
+
+    def adapt(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
+        return super().adapt(model, {k: v.detach() for k, v in theta.items()}, alpha, batch)
+
+    def outer_loss(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
+        """½ Σ ||θ - θ'||² / a, mean over tasks (and over the classes that share a head column), with θ' held fixed."""
+        sizes = {k: v.detach() for k, v in self.step_sizes(alpha).items()}
+        start = {k: v.detach() for k, v in widen_head(theta, batch.n_classes).items()}
+        with torch.no_grad():
+            adapted = gradient_steps(model, start, all_rows_as_support(batch), sizes, self.n_steps, create_graph=False)
+        total = next(iter(theta.values())).new_zeros(())
+        for name, size in sizes.items():
+            distance = (theta[name] - adapted[name]) ** 2 / (2 * size)  # (T, I, O)
+            total = total + distance.flatten(1).sum(1).mean() / (batch.n_classes if is_head(name) else 1)
+        return total

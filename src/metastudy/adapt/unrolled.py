@@ -1,0 +1,223 @@
+"""Gradient steps of a chain of linear layers with their meta-gradient written out: the fast path of MAML.
+
+The generic path (`gradient.gradient_steps`) lets autograd differentiate an autograd gradient. For linear layers with
+ReLU between them both derivatives are known, so here K inner steps are plain matrix products, and the meta-gradient is
+K Hessian-vector products taken backwards, each by Pearlmutter's (1994) R-operator:
+
+    inner step        W ← W - a g(W),          g = ∇ L_support
+    its adjoint       λ ← λ - H(W) (a λ),      ∂L_query/∂a = -Σ <g, λ>,    λ starts as ∂L_query/∂W
+
+The first layer always sees the same rows x, so its updates stay in their span: W = W₀ - a xᵀC. Where the support has
+fewer rows than x has columns ("dual") only the coefficients C (S, O) are carried, and its outputs are
+z = x W₀ - (a x xᵀ) C. Where it has more ("primal") the weights are. Both are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from metastudy.score_gradients import HessianProduct, ScoreGradient
+
+Layer = tuple[Tensor, Tensor]  # weight (I, O) or (T, I, O), bias (1, O) or (T, 1, O)
+DUAL_ROWS = 32  # up to so many support rows the dual form needs fewer products, whatever the number of columns
+_where_positive = torch.ops.aten.threshold_backward  # (gradient, h, 0) -> gradient where h > 0, else 0
+
+
+def unrolled_scores(
+    layers: Sequence[Layer],
+    step_sizes: Sequence[Layer],
+    support_x: Tensor,
+    query_x: Tensor,
+    score_gradient: ScoreGradient,
+    n_steps: int,
+    second_order: bool,
+) -> Tensor:
+    """Scores of the query (T, Q, C) after `n_steps` steps a on each task's support: x (T, N, I).
+
+    `step_sizes` holds scalars a for each weight and bias. Differentiable once, in layers and step sizes; in x only
+    for a chain of one layer (a head on learned features). `second_order=False` ignores how the inner gradients depend
+    on the layers (first-order MAML). Memory grows linearly with `n_steps`; without gradients nothing is kept.
+    """
+    n_rows, n_in = support_x.shape[1:]
+    dual = len(layers) == 1 or n_rows <= max(n_in, DUAL_ROWS)
+    carried = [t for layer, sizes in zip(layers, step_sizes, strict=True) for t in (*layer, *sizes)]
+    first: tuple[Tensor, ...] = (support_x, query_x)
+    if dual:
+        (weight, bias, a_weight, a_bias), carried = carried[:4], carried[4:]
+        span = support_x if second_order else support_x.detach()  # first order: the inner gradients are constants
+        gram = a_weight * (torch.cat([support_x, query_x], 1) @ span.mT) + a_bias  # (T, S + Q, S)
+        outputs = (x @ weight + bias for x in (support_x, query_x))
+        first = (*outputs, gram[:, :n_rows], gram[:, n_rows:])
+    problem = _Problem(dual, score_gradient, n_steps, second_order, keep=torch.is_grad_enabled())
+    return _Unrolled.apply(problem, *first, *carried)
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What is constant over the inner steps."""
+
+    dual: bool
+    score_gradient: ScoreGradient
+    n_steps: int
+    second_order: bool
+    keep: bool  # what the backward pass needs
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """One inner step, for the layers that are carried as weights (all but the first one in the dual form)."""
+
+    weights: list[Tensor]  # W before the step
+    inputs: list[Tensor]  # h, (T, S, I) each
+    deltas: list[Tensor]  # ∂L/∂(outputs), (T, S, O) each
+    bias_gradients: list[Tensor]  # (T, 1, O) each
+    product: HessianProduct  # of the loss in the scores
+    coefficients: Tensor | None  # C before the step, dual only (None: zero)
+
+
+def _times_transposed(d: Tensor, w: Tensor) -> Tensor:
+    """d wᵀ, (T, S, O) and (T, I, O) -> (T, S, I). One output column needs no matrix product, and is faster without."""
+    return d * w.mT if d.shape[2] == 1 else torch.bmm(d, w.mT)
+
+
+def _plus_outer(w: Tensor, h: Tensor, d: Tensor, scale: float) -> Tensor:
+    """w + scale · hᵀd, (T, I, O) and (T, S, I), (T, S, O) -> (T, I, O)."""
+    if d.shape[2] == 1:
+        return torch.add(w, (h * d).sum(1)[..., None], alpha=scale)
+    return torch.baddbmm(w, h.mT, d, alpha=scale)
+
+
+def _activations(start: Tensor, weights: list[Tensor], biases: list[Tensor], dual: bool) -> tuple[list[Tensor], Tensor]:
+    """Inputs of each carried layer, and the scores. `start` is x, or in the dual form the first layer's outputs z."""
+    inputs, z = [], start
+    for i, (w, b) in enumerate(zip(weights, biases, strict=True)):
+        inputs.append(z.relu() if i or dual else z)
+        z = torch.baddbmm(b, inputs[-1], w)
+    return inputs, z
+
+
+def _deltas(delta: Tensor, weights: list[Tensor], inputs: list[Tensor], dual: bool) -> tuple[list[Tensor], Tensor]:
+    """Backpropagation of ∂L/∂scores: what arrives at each carried layer's outputs, and, dual, at z."""
+    deltas = [delta] * len(weights)
+    for i in range(len(weights) - 1, -1, -1):
+        deltas[i] = delta
+        if i or dual:
+            delta = _where_positive(_times_transposed(delta, weights[i]), inputs[i], 0)
+    return deltas, delta
+
+
+class _Unrolled(torch.autograd.Function):
+    """Arguments: the problem; x_s, x_q (primal) or z_s, z_q, gram_s, gram_q (dual); then W, b and the two step sizes
+    of each carried layer."""
+
+    @staticmethod
+    def forward(ctx, problem: _Problem, *tensors: Tensor) -> Tensor:
+        n_first = 4 if problem.dual else 2
+        first, rest = tensors[:n_first], tensors[n_first:]
+        n_tasks = first[0].shape[0]
+        weights = [w.expand(n_tasks, -1, -1) for w in rest[0::4]]
+        biases = [b.expand(n_tasks, -1, -1) for b in rest[1::4]]
+        sizes = [(a.item(), b.item()) for a, b in zip(rest[2::4], rest[3::4], strict=True)]
+        steps: list[_Step] = []
+        coefficients = None
+        for _ in range(problem.n_steps):
+            start = first[0] if coefficients is None else torch.baddbmm(first[0], first[2], coefficients, alpha=-1)
+            inputs, scores = _activations(start, weights, biases, problem.dual)
+            delta, product = problem.score_gradient(scores)
+            deltas, at_first = _deltas(delta, weights, inputs, problem.dual)
+            bias_gradients = [d.sum(1, keepdim=True) for d in deltas]
+            if problem.keep:
+                steps.append(_Step(weights, inputs, deltas, bias_gradients, product, coefficients))
+            moved = zip(weights, biases, inputs, deltas, bias_gradients, sizes, strict=True)
+            new = [(_plus_outer(w, h, d, -a), torch.add(b, g, alpha=-c)) for w, b, h, d, g, (a, c) in moved]
+            weights, biases = [w for w, _ in new], [b for _, b in new]
+            if problem.dual:
+                coefficients = at_first if coefficients is None else coefficients + at_first
+        start = first[1] if coefficients is None else torch.baddbmm(first[1], first[3], coefficients, alpha=-1)
+        inputs, scores = _activations(start, weights, biases, problem.dual)
+        if problem.keep:
+            ctx.kept = problem, first, rest, sizes, steps, coefficients, weights, inputs
+        return scores
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_scores: Tensor) -> tuple[Tensor | None, ...]:
+        problem, first, rest, sizes, steps, coefficients, weights, inputs = ctx.kept
+        deltas, at_first = _deltas(d_scores, weights, inputs, problem.dual)
+        adjoint = _Adjoint(problem, first, sizes, inputs, deltas)
+        if problem.dual:
+            adjoint.start_dual(at_first, coefficients)
+        for step in reversed(steps):
+            adjoint.step_back(step)
+        out: list[Tensor | None] = [None, *adjoint.first]
+        for i, layer in enumerate(adjoint.layers):
+            out += [v.sum(0) if r.dim() == 2 else v for v, r in zip(layer, rest[4 * i :], strict=False)]
+            out += [-v.sum() for v in adjoint.sizes[i]]
+        return tuple(out)
+
+
+class _Adjoint:
+    """λ, and what else accumulates, on the way back through the inner steps."""
+
+    def __init__(self, problem: _Problem, first, sizes, inputs: list[Tensor], deltas: list[Tensor]) -> None:
+        self.problem, self.given, self.step_sizes = problem, first, sizes
+        self.layers = [(h.mT @ d, d.sum(1, keepdim=True)) for h, d in zip(inputs, deltas, strict=True)]
+        self.first: list[Tensor | None] = [None, None]
+        self.coefficients: Tensor | None = None  # adjoint of C
+        self.sizes = [
+            (d.new_zeros(d.shape[0], self.given[0].shape[1], d.shape[2]), torch.zeros_like(b))
+            for d, (_, b) in zip(deltas, self.layers, strict=True)
+        ]
+
+    def start_dual(self, at_query: Tensor, coefficients: Tensor | None) -> None:
+        z_s, _, gram_s, gram_q = self.given
+        self.first = [torch.zeros_like(z_s), at_query, torch.zeros_like(gram_s), torch.zeros_like(gram_q)]
+        if coefficients is not None:
+            self.first[3].baddbmm_(at_query, coefficients.mT, alpha=-1)
+            self.coefficients = torch.bmm(gram_q.mT, at_query).neg_()
+
+    def step_back(self, step: _Step) -> None:
+        """λ ← λ - H (a λ), the Hessian product by the R-operator: R(v) is v's change as W moves along -a λ."""
+        through = []  # h λ
+        for (by_weight, by_bias), (w, b), h, d, g in zip(
+            self.sizes, self.layers, step.inputs, step.deltas, step.bias_gradients, strict=True
+        ):
+            through.append(torch.bmm(h, w))
+            by_weight.addcmul_(d, through[-1])  # <g, λ> = Σ d (h λ), without forming g
+            by_bias.addcmul_(g, b)
+        if self.problem.second_order:
+            self._hessian_product(step, through)
+
+    def _hessian_product(self, step: _Step, through: list[Tensor]) -> None:
+        dual, last = self.problem.dual, len(through) - 1
+        r = self.coefficients
+        moved: list[Tensor | None] = []  # R(h)
+        for i, (a, c) in enumerate(self.step_sizes):
+            if r is not None:
+                r = _where_positive(r, step.inputs[i], 0)
+            moved.append(r)
+            linear = through[i].mul_(-a) if r is None else torch.baddbmm(through[i], r, step.weights[i], beta=-a)
+            r = linear.add_(self.layers[i][1], alpha=-c)
+        delta = step.product(r)  # R(d)
+        for i in range(last, -1, -1):
+            (w, b), h, d = self.layers[i], step.inputs[i], step.deltas[i]
+            below = None
+            if i or dual:
+                below = _times_transposed(delta, step.weights[i])
+                below = below.baddbmm_(d, w.mT, alpha=-self.step_sizes[i][0])
+                below = _where_positive(below, h, 0)
+            w.baddbmm_(h.mT, delta)
+            if moved[i] is not None:
+                w.baddbmm_(moved[i].mT, d)
+            b.add_(delta.sum(1, keepdim=True))
+            delta = below
+        if dual:
+            self.first[0].add_(delta)
+            if step.coefficients is not None:
+                self.first[2].baddbmm_(delta, step.coefficients.mT, alpha=-1)
+                self.coefficients = self.coefficients.baddbmm(self.given[2].mT, delta, alpha=-1)
