@@ -75,6 +75,7 @@ class _Step:
     weights: list[Tensor]  # W before the step
     inputs: list[Tensor]  # h, (T, S, I) each
     deltas: list[Tensor]  # ∂L/∂(outputs), (T, S, O) each
+    moves: list[Tensor]  # the same times -a
     bias_gradients: list[Tensor]  # (T, 1, O) each
     product: HessianProduct  # of the loss in the scores
     coefficients: Tensor | None  # C before the step, dual only (None: zero)
@@ -85,11 +86,9 @@ def _times_transposed(d: Tensor, w: Tensor) -> Tensor:
     return d * w.mT if d.shape[2] == 1 else torch.bmm(d, w.mT)
 
 
-def _plus_outer(w: Tensor, h: Tensor, d: Tensor, scale: float) -> Tensor:
-    """w + scale · hᵀd, (T, I, O) and (T, S, I), (T, S, O) -> (T, I, O)."""
-    if d.shape[2] == 1:
-        return torch.add(w, (h * d).sum(1)[..., None], alpha=scale)
-    return torch.baddbmm(w, h.mT, d, alpha=scale)
+def _plus_outer(w: Tensor, h: Tensor, d: Tensor) -> Tensor:
+    """w + hᵀd, (T, I, O) and (T, S, I), (T, S, O) -> (T, I, O)."""
+    return w + (h * d).sum(1)[..., None] if d.shape[2] == 1 else torch.baddbmm(w, h.mT, d)
 
 
 def _activations(start: Tensor, weights: list[Tensor], biases: list[Tensor], dual: bool) -> tuple[list[Tensor], Tensor]:
@@ -122,7 +121,7 @@ class _Unrolled(torch.autograd.Function):
         n_tasks = first[0].shape[0]
         weights = [w.expand(n_tasks, -1, -1) for w in rest[0::4]]
         biases = [b.expand(n_tasks, -1, -1) for b in rest[1::4]]
-        sizes = [(a.item(), b.item()) for a, b in zip(rest[2::4], rest[3::4], strict=True)]
+        downhill = [(-a, -c) for a, c in zip(rest[2::4], rest[3::4], strict=True)]
         steps: list[_Step] = []
         coefficients = None
         for _ in range(problem.n_steps):
@@ -130,26 +129,26 @@ class _Unrolled(torch.autograd.Function):
             inputs, scores = _activations(start, weights, biases, problem.dual)
             delta, product = problem.score_gradient(scores)
             deltas, at_first = _deltas(delta, weights, inputs, problem.dual)
+            moves = [d * a for d, (a, _) in zip(deltas, downhill, strict=True)]
             bias_gradients = [d.sum(1, keepdim=True) for d in deltas]
             if problem.keep:
-                steps.append(_Step(weights, inputs, deltas, bias_gradients, product, coefficients))
-            moved = zip(weights, biases, inputs, deltas, bias_gradients, sizes, strict=True)
-            new = [(_plus_outer(w, h, d, -a), torch.add(b, g, alpha=-c)) for w, b, h, d, g, (a, c) in moved]
-            weights, biases = [w for w, _ in new], [b for _, b in new]
+                steps.append(_Step(weights, inputs, deltas, moves, bias_gradients, product, coefficients))
+            weights = [_plus_outer(w, h, m) for w, h, m in zip(weights, inputs, moves, strict=True)]
+            biases = [torch.addcmul(b, g, c) for b, g, (_, c) in zip(biases, bias_gradients, downhill, strict=True)]
             if problem.dual:
                 coefficients = at_first if coefficients is None else coefficients + at_first
         start = first[1] if coefficients is None else torch.baddbmm(first[1], first[3], coefficients, alpha=-1)
         inputs, scores = _activations(start, weights, biases, problem.dual)
         if problem.keep:
-            ctx.kept = problem, first, rest, sizes, steps, coefficients, weights, inputs
+            ctx.kept = problem, first, rest, downhill, steps, coefficients, weights, inputs
         return scores
 
     @staticmethod
     @once_differentiable
     def backward(ctx, d_scores: Tensor) -> tuple[Tensor | None, ...]:
-        problem, first, rest, sizes, steps, coefficients, weights, inputs = ctx.kept
+        problem, first, rest, downhill, steps, coefficients, weights, inputs = ctx.kept
         deltas, at_first = _deltas(d_scores, weights, inputs, problem.dual)
-        adjoint = _Adjoint(problem, first, sizes, inputs, deltas)
+        adjoint = _Adjoint(problem, first, downhill, inputs, deltas)
         if problem.dual:
             adjoint.start_dual(at_first, coefficients)
         for step in reversed(steps):
@@ -164,8 +163,8 @@ class _Unrolled(torch.autograd.Function):
 class _Adjoint:
     """λ, and what else accumulates, on the way back through the inner steps."""
 
-    def __init__(self, problem: _Problem, first, sizes, inputs: list[Tensor], deltas: list[Tensor]) -> None:
-        self.problem, self.given, self.step_sizes = problem, first, sizes
+    def __init__(self, problem: _Problem, first, downhill, inputs: list[Tensor], deltas: list[Tensor]) -> None:
+        self.problem, self.given, self.downhill = problem, first, downhill
         self.layers = [(h.mT @ d, d.sum(1, keepdim=True)) for h, d in zip(inputs, deltas, strict=True)]
         self.first: list[Tensor | None] = [None, None]
         self.coefficients: Tensor | None = None  # adjoint of C
@@ -197,23 +196,24 @@ class _Adjoint:
         dual, last = self.problem.dual, len(through) - 1
         r = self.coefficients
         moved: list[Tensor | None] = []  # R(h)
-        for i, (a, c) in enumerate(self.step_sizes):
+        for i, (a, c) in enumerate(self.downhill):
             if r is not None:
                 r = _where_positive(r, step.inputs[i], 0)
             moved.append(r)
-            linear = through[i].mul_(-a) if r is None else torch.baddbmm(through[i], r, step.weights[i], beta=-a)
-            r = linear.add_(self.layers[i][1], alpha=-c)
+            linear = through[i].mul_(a)
+            if r is not None:
+                linear.baddbmm_(r, step.weights[i])
+            r = linear.addcmul_(self.layers[i][1], c)
         delta = step.product(r)  # R(d)
         for i in range(last, -1, -1):
-            (w, b), h, d = self.layers[i], step.inputs[i], step.deltas[i]
+            (w, b), h = self.layers[i], step.inputs[i]
             below = None
             if i or dual:
-                below = _times_transposed(delta, step.weights[i])
-                below = below.baddbmm_(d, w.mT, alpha=-self.step_sizes[i][0])
+                below = _times_transposed(delta, step.weights[i]).baddbmm_(step.moves[i], w.mT)
                 below = _where_positive(below, h, 0)
             w.baddbmm_(h.mT, delta)
             if moved[i] is not None:
-                w.baddbmm_(moved[i].mT, d)
+                w.baddbmm_(moved[i].mT, step.deltas[i])
             b.add_(delta.sum(1, keepdim=True))
             delta = below
         if dual:
