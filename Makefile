@@ -10,6 +10,7 @@ PY := $(ENV)/bin/python
 TORCH := $(shell sed -n 's/^torch==/torch==/p' requirements/lock.txt)
 # The stamp's name holds the lock's content: another lock, or an install cut short, has no stamp yet.
 STAMP := $(ENV)/.metastudy-$(shell cksum < requirements/lock.txt | tr ' ' '-')
+BENCH_STAMP := $(STAMP)-bench-$(shell cksum < requirements/bench.txt | tr ' ' '-')
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/nbval_sanitize.cfg
 
@@ -59,14 +60,20 @@ notebooks: reproduce  ## Put the outputs of the executed notebooks into the comm
 verify: env  ## Check results/ against its manifests and against the committed tables
 	@$(PY) -m metastudy.verify --profile $(PROFILE)
 
-bench: env  ## Measure speed against other implementations
-	@$(PY) -m benchmarks.run
+bench: $(BENCH_STAMP)  ## Measure speed against other implementations, which it installs; parts: WORKS="sinusoid head"
+	@$(PY) -m benchmarks.run $(if $(WORKS),--works $(WORKS))
+
+# On top of the lock, and without dependencies: nothing of the study's own may be replaced, least of all torch.
+$(BENCH_STAMP): $(STAMP)
+	@rm -f $(STAMP)-bench-*
+	$(PIP) --no-deps -r requirements/bench.txt
+	@touch $@
 
 lint: env  ## Check the style of code and notebooks
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 
-lock: env  ## Write requirements/lock.txt from pyproject.toml
+lock: env  ## Write requirements/*.txt from pyproject.toml
 	@$(PY) tools/lock.py
 
 clean:  ## Remove caches and results that are not committed

@@ -1,142 +1,203 @@
-"""One meta-training step of second-order MAML: our tasks-at-once form beside a plain loop over tasks.
+"""`make bench`: one meta-training step of ours beside other implementations, on identical tensors.
 
-Both get identical tensors; the meta-gradients are compared before anything is timed; the timed rounds are
-interleaved, so that a machine that slows down slows both. Writes results/bench/speed.csv. Other libraries are not
-measured yet: their column stays empty.
+For each work, every implementation that can be imported runs in a process of its own. Before anything is timed, its
+meta-gradient is compared with that of the plainest implementation: in float64 on two tasks, then in float32 on all.
+Then all are timed in turn. Writes results/bench/speed.csv and speed.png.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import os
 import platform
 import statistics
-import time
-from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
-from metastudy.adapt import GradientSteps
-from metastudy.losses import loss, predict
-from metastudy.mixture import MetaLearner
-from metastudy.model import MLP, Params
+from benchmarks.figure import save
+from benchmarks.forms import IMPLEMENTATIONS
+from benchmarks.timing import BUSY, Turns, Worker, WorkerError, interleave
+from benchmarks.works import WORKS, Work
 from metastudy.project import Project, write_atomic
-from metastudy.study import peak_rss_mb
-from metastudy.tasks import Task, TaskBatch, collate
-from metastudy.train import rng_for, torch_generator
 
-ROUNDS, WARM_UP = 15, 3
-Step = Callable[[Params], Tensor]
-
-
-def regression_batch(n_tasks: int, n_in: int, shots: int, queries: int) -> TaskBatch:
-    """Random regression tasks: what is timed is arithmetic, which does not care where numbers come from."""
-    g = torch_generator(rng_for(0))
-
-    def rows(n: int) -> tuple[Tensor, Tensor]:
-        return torch.randn(n, n_in, generator=g), torch.randn(n, generator=g)
-
-    return collate([Task(f"t{i}", "bench", "regression", *rows(shots), *rows(queries)) for i in range(n_tasks)])
+COLUMNS = (
+    "work", "implementation", "ms_per_step", "ratio_to_higher", "ratio_to_learn2learn", "baseline",
+    "ratio_to_baseline", "target", "gradient_error", "gradient_error_float64", "peak_rss_mb", "warm_up_s",
+    "cores_taken_by_others", "version", "machine",
+)  # fmt: skip
+"""Ratios are speed-ups: how many steps this one makes while the other makes one. `target` is the ratio to `baseline`
+that the study means to reach. `warm_up_s` is the
+first meta-gradient and the first step together: what a compiler needs. Errors are relative to the plain form in
+float64."""
+TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
+SLACK = 3
+"""In float32 a form may also be off by so many times what the plain form is off by: where one rounding decides which
+pixel a max-pool takes, gradients jump."""
 
 
-def classification_batch(n_tasks: int, n_in: int, ways: int, shots: int, queries: int) -> TaskBatch:
-    """Random tasks on frozen features, `shots` and `queries` rows per class."""
-    g = torch_generator(rng_for(1))
-    tasks = []
-    for i in range(n_tasks):
-        parts = []
-        for n in (shots, queries):
-            parts += [torch.randn(ways * n, n_in, generator=g), torch.arange(ways).repeat_interleave(n)]
-        tasks.append(Task(f"t{i}", "bench", "classification", *parts, n_classes=ways))
-    return collate(tasks)
+class GradientsDiffer(RuntimeError):
+    """Two implementations do not compute the same meta-gradient: comparing their speed would mean nothing."""
 
 
-def ours(learner: MetaLearner, batch: TaskBatch) -> Step:
-    """All tasks at once, as the study trains."""
-    return lambda params: learner.query_loss(params, batch)
+def gradient_error(found: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> float:
+    """The largest relative error of a tensor, ||a - b|| / ||b||.
+
+    Tensors with less than a hundredth of the largest norm are measured against that: the gradient of a head that all
+    classes share is zero (softmax does not feel what it adds to all scores), and rounding is not an error.
+    """
+    if set(found) != set(reference):
+        raise GradientsDiffer(f"gradients of {sorted(found)}; expected {sorted(reference)}")
+    norms = {name: float(np.linalg.norm(value)) for name, value in reference.items()}
+    floor = max(norms.values()) / 100
+    return max(float(np.linalg.norm(found[n] - reference[n])) / max(norms[n], floor) for n in reference)
 
 
-def loop(learner: MetaLearner, batch: TaskBatch) -> Step:
-    """One task after another, each with its own graph: the textbook form, written without our batched code."""
-    model, mapping = learner.model, learner.mappings[0]
-    alone = [collate([task]) for task in batch.tasks]
+@dataclass(frozen=True)
+class Reference:
+    """The plain form's meta-gradients in float64, on the small work and the full one, and its own float32 error."""
 
-    def step(params: Params) -> Tensor:
-        theta = {k.removeprefix("theta."): v for k, v in params.items() if k.startswith("theta.")}
-        sizes = {k.removeprefix("alpha.gradient.log_step."): v.exp() for k, v in params.items() if "log_step" in k}
-        losses = []
-        for one in alone:
-            own = {k: v.expand(-1, one.n_classes) if k.startswith("head") else v for k, v in theta.items()}
-            for _ in range(mapping.n_steps):
-                scores = predict(one.kind, model(own, one.support_x), one.class_mask)
-                value = loss(one.kind, scores, one.support_y, one.support_mask, one.support_group).sum()
-                names = list(own)
-                gradients = torch.autograd.grad(value, [own[n] for n in names], create_graph=True)
-                own = {n: own[n] - sizes[n] * g for n, g in zip(names, gradients, strict=True)}
-            scores = predict(one.kind, model(own, one.query_x), one.class_mask)
-            losses.append(loss(one.kind, scores, one.query_y, one.query_mask, one.query_group).sum())
-        return torch.stack(losses).mean()
+    small: dict[str, np.ndarray]
+    full: dict[str, np.ndarray]
+    rounding: float
 
-    return step
+    @classmethod
+    def of(cls, plain: Worker) -> Reference:
+        small, full = plain.gradient("float64", small=True), plain.gradient("float64")
+        return cls(small, full, gradient_error(plain.gradient("float32"), full))
 
-
-def gradient(step: Step, params: Params) -> Tensor:
-    """The meta-gradient as one vector."""
-    leaves = {k: v.detach().clone().requires_grad_() for k, v in params.items()}
-    return torch.cat([g.flatten() for g in torch.autograd.grad(step(leaves), list(leaves.values()))])
+    def errors(self, worker: Worker) -> tuple[float, float]:
+        """The errors of a worker's meta-gradient in float64 and float32. Raises GradientsDiffer beyond tolerance."""
+        double = gradient_error(worker.gradient("float64", small=True), self.small)
+        single = gradient_error(worker.gradient("float32"), self.full)
+        allowed = {"float64": TOLERANCE["float64"], "float32": max(TOLERANCE["float32"], SLACK * self.rounding)}
+        for dtype, error in (("float64", double), ("float32", single)):
+            if not error <= allowed[dtype]:
+                raise GradientsDiffer(
+                    f"{worker.work}: the meta-gradient of {worker.name} in {dtype} is off by {error:.1e}; expected at "
+                    f"most {allowed[dtype]:.0e}. Nothing was timed: mend it, or leave it out of benchmarks/forms.py"
+                )
+        return double, single
 
 
-def measure(work: str, learner: MetaLearner, batch: TaskBatch) -> list[dict[str, object]]:
-    """Check the meta-gradients, then time both forms in turn. Raises AssertionError where the gradients differ."""
-    params = learner.init(torch_generator(rng_for(2)))
-    forms = {"metastudy, all tasks at once": ours(learner, batch), "loop over tasks": loop(learner, batch)}
-    a, b = (gradient(step, params) for step in forms.values())
-    error = float((a - b).abs().max() / b.abs().max())
-    assert error < 1e-4, f"{work}: meta-gradients differ by {error:.1e}; expected less than 1e-4 in float32"
-    times: dict[str, list[float]] = {name: [] for name in forms}
-    for turn in range(WARM_UP + ROUNDS):
-        for name, step in forms.items():
-            start = time.perf_counter()
-            gradient(step, params)
-            if turn >= WARM_UP:
-                times[name].append(time.perf_counter() - start)
-    medians = {name: 1000 * statistics.median(values) for name, values in times.items()}
-    return [
-        {
-            "work": work,
-            "implementation": name,
-            "ms_per_step": round(value, 2),
-            "ratio_to_loop": round(medians["loop over tasks"] / value, 2),
-            "ratio_to_higher": None,
-            "gradient_error": f"{error:.1e}",
-            "peak_rss_mb": peak_rss_mb(),
-        }
-        for name, value in medians.items()
-    ]
+def measure(work: Work, rounds: int, seconds: float, threads: int) -> list[dict[str, object]]:
+    """The rows of one work. Raises GradientsDiffer; what cannot be imported or dies is told and left out."""
+    print(f"{work.title}", flush=True)
+    with Worker(work.reference, work.name, threads) as plain:
+        reference = Reference.of(plain)
+    rows: dict[str, dict[str, object]] = {}
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for name, implementation in IMPLEMENTATIONS.items():
+            if work.name not in implementation.works:
+                continue
+            try:
+                worker = stack.enter_context(Worker(name, work.name, threads))
+                if missing := worker.ready.get("missing"):
+                    print(f"  left out: {missing}", flush=True)
+                    continue
+                double, single = reference.errors(worker)
+                warm_up = worker.gradient_seconds + worker.steps(1)["seconds"]
+            except WorkerError as error:
+                if name in ("metastudy", work.reference):
+                    raise
+                print(f"  left out: {error}", flush=True)
+                continue
+            workers[name] = worker
+            rows[name] = {
+                "implementation": implementation.label,
+                "gradient_error": f"{single:.0e}",
+                "gradient_error_float64": f"{double:.0e}",
+                "warm_up_s": round(warm_up, 2),
+                "version": worker.ready["version"],
+            }
+            print(f"  {implementation.label}: gradient off by {single:.0e}, in float64 {double:.0e}", flush=True)
+        turns = interleave(workers, rounds, seconds)
+    for name, row in rows.items():
+        row |= timings(work, name, turns)
+    return list(rows.values())
+
+
+def speed_up(turns: dict[str, Turns], name: str, baseline: str) -> float | None:
+    """How many times faster `name` is, the median of the rounds' own ratios; None without the baseline."""
+    if baseline not in turns:
+        return None
+    pairs = zip(turns[baseline].seconds, turns[name].seconds, strict=True)
+    return float(f"{statistics.median(a / b for a, b in pairs):.3g}")
+
+
+def timings(work: Work, name: str, turns: dict[str, Turns]) -> dict[str, object]:
+    """The columns that come from the timed rounds."""
+    baseline = work.baseline
+    if baseline not in turns:
+        baseline = "higher" if "higher" in turns else work.reference
+    own = turns[name]
+    return {
+        "work": work.title,
+        "ms_per_step": float(f"{1000 * statistics.median(own.seconds):.4g}"),
+        "ratio_to_higher": speed_up(turns, name, "higher"),
+        "ratio_to_learn2learn": speed_up(turns, name, "learn2learn"),
+        "baseline": IMPLEMENTATIONS[baseline].label,
+        "ratio_to_baseline": speed_up(turns, name, baseline),
+        "target": work.target if baseline == work.baseline else None,
+        "peak_rss_mb": own.peak_rss_mb,
+        "cores_taken_by_others": round(statistics.median(own.others), 2),
+    }
+
+
+def machine(threads: int) -> str:
+    """Processor, cores, threads and versions, in one line."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return (
+        f"{model}, {os.cpu_count()} cores, {threads} threads, {platform.system()}, Python {platform.python_version()}"
+    )
+
+
+def merged(rows: list[dict[str, object]], path: Path) -> pd.DataFrame:
+    """The rows as a table, with those of works that were not measured now as they stand in the file."""
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    if path.is_file():
+        earlier = pd.read_csv(path)
+        if list(earlier.columns) == list(COLUMNS):
+            table = pd.concat([earlier[~earlier["work"].isin(table["work"])], table])
+    order = [work.title for work in WORKS.values()]
+    table = table[table["work"].isin(order)]
+    return table.sort_values("work", key=lambda titles: titles.map(order.index), kind="stable", ignore_index=True)
 
 
 def main() -> None:
-    torch.set_num_threads(2)
-    maml = GradientSteps(n_steps=5, initial_step_size=0.01)
-    works = {
-        "sinusoid MLP 1-40-40-1, 5 steps, 25 tasks": (MLP(1, (40, 40)), regression_batch(25, 1, 10, 10)),
-        "head 384-64-5 on frozen features, 5 steps, 32 tasks": (
-            MLP(384, (64,)),
-            classification_batch(32, 384, 5, 1, 15),
-        ),
-    }
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS), help="default: all")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each implementation")
+    parser.add_argument("--seconds", type=float, default=0.7, help="length of a turn, at least one step")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
     rows = []
-    for work, (model, batch) in works.items():
-        rows += measure(work, MetaLearner(model, (maml,)), batch)
-    table = pd.DataFrame(rows)
+    try:
+        for name in arguments.works:
+            rows += measure(WORKS[name], arguments.rounds, arguments.seconds, arguments.threads)
+    except (GradientsDiffer, WorkerError) as error:
+        raise SystemExit(f"error: {error}") from error
+    rows = [row | {"machine": machine(arguments.threads)} for row in rows]
     project = Project.at()
-    versions = f"torch {torch.__version__.split('+')[0]}, Python {platform.python_version()}"
-    machine = f"{platform.machine()}, 2 threads, {versions}"
-    table = table.assign(machine=machine)
     path = project.results / "bench" / "speed.csv"
+    table = merged(rows, path)
     write_atomic(path, table.to_csv(index=False, lineterminator="\n").encode())
-    print(table.drop(columns="machine").to_string(index=False))
-    print(f"written to {project.name(path)}; machine: {machine}")
+    save(table, path.with_suffix(".png"))
+    measured = table[table["work"].isin([row["work"] for row in rows])]
+    print(measured.drop(columns=["machine", "work", "version"]).to_string(index=False, na_rep=""))
+    busy = measured[measured["cores_taken_by_others"] >= BUSY]
+    if len(busy):
+        print(
+            f"warning: other programs took {busy['cores_taken_by_others'].max():.2f} cores during {len(busy)} of "
+            f"{len(measured)} measurements (retaken once); stop them and run again before comparing"
+        )
+    print(f"written to {project.name(path)} and {project.name(path.with_suffix('.png'))}; {machine(arguments.threads)}")
 
 
 if __name__ == "__main__":

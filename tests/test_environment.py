@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from tools import lock
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / lock.LOCK).read_text(encoding="utf-8")
+TEXTS = {"lock": TEXT} | {extra: (ROOT / lock.lock_of(extra)).read_text(encoding="utf-8") for extra in lock.SEPARATE}
+DIRECT = [("lock", requirement) for requirement in lock.requirements(ROOT)]
+DIRECT += [(extra, requirement) for extra in lock.SEPARATE for requirement in lock.extra_requirements(extra, ROOT)]
 
 
 def test_lock_is_not_stale() -> None:
@@ -21,7 +26,8 @@ def test_lock_is_not_stale() -> None:
 
 def test_a_changed_dependency_makes_the_lock_stale(tmp_path: Path) -> None:
     (tmp_path / "requirements").mkdir()
-    (tmp_path / lock.LOCK).write_text(TEXT, encoding="utf-8")
+    for path in (lock.LOCK, *map(lock.lock_of, lock.SEPARATE)):
+        (tmp_path / path).write_bytes((ROOT / path).read_bytes())
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(pyproject, encoding="utf-8")
     assert not lock.is_stale(tmp_path)
@@ -29,16 +35,38 @@ def test_a_changed_dependency_makes_the_lock_stale(tmp_path: Path) -> None:
     assert lock.is_stale(tmp_path)
 
 
-def test_lock_holds_only_plain_pins() -> None:
-    assert len(lock.pins(TEXT)) > 50
-    lines = [line for line in TEXT.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+def test_a_missing_lock_of_a_separate_extra_is_stale(tmp_path: Path) -> None:
+    (tmp_path / "requirements").mkdir()
+    for path in ("pyproject.toml", lock.LOCK):
+        (tmp_path / path).write_bytes((ROOT / path).read_bytes())
+    assert lock.is_stale(tmp_path)
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_locks_hold_only_plain_pins(text: str) -> None:
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     assert not [line for line in lines if "+" in line or line.startswith("-") or "@" in line or "/" in line]
-    assert not [name for name in lock.pins(TEXT) if lock.PLATFORM_PACKAGES.match(name)]
+    assert not [name for name in lock.pins(text) if lock.PLATFORM_PACKAGES.match(name)]
 
 
-@pytest.mark.parametrize("requirement", lock.requirements(ROOT), ids=str)
-def test_every_requirement_is_locked_within_its_range(requirement) -> None:
-    version = lock.pins(TEXT).get(canonicalize_name(requirement.name))
+def test_a_separate_extra_adds_to_the_lock_and_replaces_nothing() -> None:
+    assert len(lock.pins(TEXT)) > 50
+    for extra in lock.SEPARATE:
+        own = set(lock.pins(TEXTS[extra]))
+        assert own and not own & set(lock.pins(TEXT))
+        assert {canonicalize_name(r.name) for r in lock.extra_requirements(extra, ROOT)} <= own
+
+
+def test_beyond_refuses_two_versions_of_a_package() -> None:
+    text = "numpy==2.0\n    # via jax\njax==0.10.2\n    # via metastudy (pyproject.toml)\n"
+    assert lock.beyond(text, {"numpy": Version("2.0")}) == "jax==0.10.2\n    # via metastudy (pyproject.toml)\n"
+    with pytest.raises(SystemExit, match="numpy: 2.0 beside"):
+        lock.beyond(text, {"numpy": Version("1.0")})
+
+
+@pytest.mark.parametrize(("name", "requirement"), DIRECT, ids=str)
+def test_every_requirement_is_locked_within_its_range(name: str, requirement: Requirement) -> None:
+    version = lock.pins(TEXTS[name]).get(canonicalize_name(requirement.name))
     assert version is not None, "not in the lock: run `make lock`"
     assert requirement.specifier.contains(version)
 

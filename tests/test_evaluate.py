@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,21 +16,22 @@ import torch
 from pandas.testing import assert_frame_equal
 
 from helpers import ToyFamily
-from metastudy import evaluate
-from metastudy.adapt import GradientSteps, RidgeHead
+from metastudy import evaluate, methods, resume
+from metastudy.adapt import MAML, RidgeHead
 from metastudy.errors import ParameterError
 from metastudy.evaluate import Evaluation, cross_validate
 from metastudy.families.base import Family, Fold
-from metastudy.methods import Fitted, InputColumn, MetaMethod, Method, mixture_and_members
+from metastudy.methods import FineTuned, Fitted, InputColumn, MetaMethod, Method, mixture_and_members, pooled
 from metastudy.mixture import MetaLearner
+from metastudy.optimise import Optimizer
 from metastudy.tables import SCORES
-from metastudy.tasks import collate
+from metastudy.tasks import Task, collate
 from metastudy.train import TrainConfig
 
 FAMILY = ToyFamily("regression", shots=(1, 3), n_test=2)
 SPECS = FAMILY.freeze(np.random.default_rng(0))
 CONFIG = TrainConfig(steps=3, tasks_per_step=2, validate_every=2)
-METHODS = [InputColumn("first column", 0), *mixture_and_members(GradientSteps(1), RidgeHead())[1:]]
+METHODS = [InputColumn("first column", 0), *mixture_and_members(MAML(1), RidgeHead())[1:]]
 SEEDS = [5, 6]
 N_CELLS = 2 * (1 + 2 + 2)  # folds x (deterministic once + two methods with two seeds)
 
@@ -100,7 +102,7 @@ def test_history_and_weights_of_the_mixture(serial: Evaluation) -> None:
     batch = collate([FAMILY.build(s, 1, fold) for s in SPECS if s.fold == "two"])
     expected = MetaLearner(FAMILY.model(), METHODS[-1].mappings).weights(fitted.trained.params, batch).mean(0)
     found = serial.weights.query("fold == 'two' and seed == 5 and shots == 1")
-    assert found["mapping"].tolist() == ["gradient", "ridge"]
+    assert found["mapping"].tolist() == ["maml", "ridge"]
     assert found["beta"].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
 
 
@@ -171,7 +173,7 @@ OtherData.__qualname__ = ToyFamily.__qualname__  # the same repr, other data
 def test_whatever_a_cell_depends_on_makes_another_cell(changed, tmp_path: Path, monkeypatch) -> None:
     computed = []
 
-    def counted(family, fold, specs, method, config, seed):
+    def counted(family, fold, specs, method, config, seed, checkpoint):
         computed.append(seed)
         return {"scores": pd.DataFrame()}
 
@@ -218,10 +220,76 @@ def test_a_run_goes_on_where_it_stopped(serial: Evaluation, tmp_path: Path, monk
     assert len(calls) == 3 + N_CELLS - 2
 
 
+def test_a_cell_that_was_interrupted_goes_on_in_its_middle_and_leaves_no_checkpoint(
+    serial: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "SAVE_SECONDS", 0.0)
+    steps, original = [], Optimizer.step
+
+    def sixth_stops(self: Optimizer, gradient, norm, step) -> None:
+        steps.append(step)
+        if len(steps) == 6:
+            raise KeyboardInterrupt
+        original(self, gradient, norm, step)
+
+    monkeypatch.setattr(Optimizer, "step", sixth_stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(cache=tmp_path)
+    assert steps == [0, 1, 2, 0, 1, 2], "one cell done, one stopped in its last step"
+    (left,) = (tmp_path / "toy").glob("*.safetensors")
+    assert left.with_suffix(".json").exists() and len(cells(tmp_path)) == 1
+    same(run(cache=tmp_path), serial)
+    trained = 2 * 2 * 2  # folds x methods that train x seeds
+    assert len(steps) == 6 + 1 + 3 * (trained - 2), "the step that was stopped is made again, and none before it"
+    assert len(cells(tmp_path)) == len(list((tmp_path / "toy").iterdir())) == N_CELLS
+
+
+@pytest.mark.parametrize("name", ["fine-tuned", "pooled"])
+def test_baselines_that_train_go_on_in_the_middle_too(name: str, tmp_path: Path, monkeypatch) -> None:
+    method = FineTuned(rates=(0.01,), n_steps=(1,)) if name == "fine-tuned" else pooled()
+    expected = run(methods=[method], seeds=[5])
+    monkeypatch.setattr(resume, "SAVE_SECONDS", 0.0)
+    steps, original = [], Optimizer.step
+
+    def second_stops(self: Optimizer, gradient, norm, step) -> None:
+        steps.append(step)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+        original(self, gradient, norm, step)
+
+    monkeypatch.setattr(Optimizer, "step", second_stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(methods=[method], seeds=[5], cache=tmp_path)
+    assert_frame_equal(run(methods=[method], seeds=[5], cache=tmp_path).scores, expected.scores, check_exact=True)
+    assert steps == [0, 1, 1, 2, 0, 1, 2]
+
+
+def test_scoring_holds_few_tasks_at_once_whatever_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods.chunks, "__defaults__", (4,))
+    alive: weakref.WeakSet[Task] = weakref.WeakSet()
+    most = []
+    build = ToyFamily.build
+
+    def watched(self: ToyFamily, spec, shots: int, fold: Fold) -> Task:
+        task = build(self, spec, shots, fold)
+        alive.add(task)
+        most.append(len(alive))
+        return task
+
+    family = ToyFamily("regression", shots=(1, 3), n_test=25)
+    fold = family.folds()[0]
+    specs = [s for s in family.freeze(np.random.default_rng(0)) if s.fold == fold.name]
+    fitted = METHODS[-1].fit(family, fold, CONFIG, 5)
+    monkeypatch.setattr(ToyFamily, "build", watched)
+    assert len(evaluate.score_tasks(family, fold, specs, fitted, "g", 5)) == 2 * 25
+    assert len(evaluate.mean_weights(family, fold, specs, fitted, 5)) == 2 * 2
+    assert len(most) == 2 * 2 * 25 and max(most) <= 2 * 4
+
+
 class Broken(Method):
     name: ClassVar[str] = "broken"
 
-    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
         return Fitted(lambda tasks, shots: [torch.zeros(8)] * (len(tasks) - 1))
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from helpers import ToyFamily
 from metastudy import figures
-from metastudy.adapt import GradientSteps, RidgeHead
+from metastudy.adapt import MAML, RidgeHead
 from metastudy.evaluate import mean_weights
 from metastudy.methods import mixture_and_members
 from metastudy.tasks import Task
@@ -182,16 +182,16 @@ def test_learning_curves_hold_mean_and_range_over_folds_and_seeds() -> None:
 
 def test_mixture_weights_stack_to_one() -> None:
     family = ToyFamily("regression", shots=(1, 3), n_test=2)
-    fold, g = family.folds()[0], mixture_and_members(GradientSteps(1), RidgeHead())[-1]
+    fold, g = family.folds()[0], mixture_and_members(MAML(1), RidgeHead())[-1]
     specs = [s for s in family.freeze(np.random.default_rng(0)) if s.fold == fold.name]
     fitted = g.fit(family, fold, TrainConfig(steps=2, tasks_per_step=2, validate_every=1), 0)
     weights = mean_weights(family, fold, specs, fitted, 7)
     assert list(weights.columns) == ["fold", "seed", "shots", "mapping", "beta"] and len(weights) == 2 * 2
-    assert weights["shots"].tolist() == [1, 1, 3, 3] and weights["mapping"].tolist() == ["gradient", "ridge"] * 2
+    assert weights["shots"].tolist() == [1, 1, 3, 3] and weights["mapping"].tolist() == ["maml", "ridge"] * 2
     assert set(weights["fold"]) == {"one"} and set(weights["seed"]) == {7} and weights["beta"].between(0, 1).all()
     other = pd.DataFrame({"shots": [1, 1], "mapping": ["ridge", "attention"], "beta": [0.25, 0.75]})
     figure = drawn(figures.mixture_weights({"toy": weights, "other": other}))
-    assert labelled(figure) and legend(figure) == ["gradient", "ridge", "attention"]
+    assert labelled(figure) and legend(figure) == ["maml", "ridge", "attention"]
     first, second = figure.axes
     assert first.get_title() == "toy" and [t.get_text() for t in first.get_xticklabels()] == ["1", "3"]
     tops = [max(c.patches[0].get_y() + c.patches[0].get_height() for c in ax.containers) for ax in figure.axes]

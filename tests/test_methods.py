@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from sklearn.metrics import log_loss
 
 from helpers import NoTestFold, ToyFamily, batch_of, make_task, small_mlp
 from metastudy import methods
-from metastudy.adapt import GradientSteps, Prototypes, RidgeHead, Unadapted
+from metastudy.adapt import MAML, Prototypes, RidgeHead, Unadapted
+from metastudy.adapt.adam import train_on_support
 from metastudy.adapt.gradient import support_loss, widen_head
 from metastudy.losses import loss, predict
 from metastudy.methods import (
@@ -25,13 +28,12 @@ from metastudy.methods import (
     field_baselines,
     mixture_and_members,
     pooled,
-    train_on_support,
     tuned,
     validation_tasks,
 )
 from metastudy.model import HEAD_BIAS, HEAD_WEIGHT
 from metastudy.tasks import KINDS, Task, collate
-from metastudy.train import TrainConfig
+from metastudy.train import TrainConfig, Trained
 
 CONFIG = TrainConfig(steps=4, tasks_per_step=3, validate_every=2)
 LOGISTIC = Classifier("logistic", LogisticRegression, ({"C": 0.01}, {"C": 1.0}))
@@ -40,7 +42,7 @@ LOGISTIC = Classifier("logistic", LogisticRegression, ({"C": 0.01}, {"C": 1.0}))
 def methods_for(kind: str) -> list[Method]:
     found = [
         MetaMethod("ridge", (RidgeHead(),)),
-        *mixture_and_members(GradientSteps(1), RidgeHead())[2:],
+        *mixture_and_members(MAML(1), RidgeHead())[2:],
         FineTuned(rates=(0.01,), n_steps=(1, 3)),
         Scratch(n_steps=(1, 3)),
     ]
@@ -216,6 +218,93 @@ def test_input_columns_are_read_with_their_sign() -> None:
     fitted = InputColumn("lead", 1, -1.0).fit(family, family.folds()[0], CONFIG, 0)
     assert torch.equal(fitted.predict([task], 2)[0], -task.query_x[:, 1])
     assert field_baselines(family) == []
+
+
+class Uneven(ToyFamily):
+    """Training tasks in which some have two classes and some have three."""
+
+    def sample(self, fold, part, shots: int, n_tasks: int, rng: np.random.Generator) -> list[Task]:
+        tasks = []
+        for i in range(n_tasks):
+            ways = 2 + i % 2
+            task = make_task("classification", int(rng.integers(1000)), ways * shots, 4 + i, ways)
+            tasks.append(dataclasses.replace(task, class_names=("red", "green", "blue")[:ways]))
+        return tasks
+
+
+@pytest.mark.parametrize("name", ["g", "fine-tuned", "from scratch", "logistic"])
+def test_tasks_of_unequal_numbers_of_classes_are_learned_and_predicted(name: str) -> None:
+    family = Uneven("classification")
+    method = next(m for m in methods_for("classification") if m.name == name)
+    fitted = method.fit(family, family.folds()[0], CONFIG, 0)
+    tasks = family.sample(None, "train", 2, 6, np.random.default_rng(9))
+    together = fitted.predict(tasks, 2)
+    for task, found in zip(tasks, together, strict=True):
+        assert found.shape == (len(task.query_y), task.n_classes)
+        torch.testing.assert_close(found.sum(1), torch.ones(len(found)), rtol=0, atol=1e-5)
+        torch.testing.assert_close(fitted.predict([task], 2)[0], found, rtol=1e-4, atol=1e-5)
+
+
+def test_pretraining_is_cross_entropy_over_the_classes_of_all_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def watched(params, objective, validation, config, rng, label, checkpoint):
+        batch_rng = np.random.default_rng(4)
+        seen.append((params, objective(params, batch_rng)[0]))
+        return Trained(params, [])
+
+    monkeypatch.setattr(methods, "minimise", watched)
+    family = Uneven("classification")
+    FineTuned(rates=(0.01,), n_steps=(1,)).fit(family, family.folds()[0], CONFIG, 0)
+    params, found = seen[0]
+    batch = methods.training_batches(family, family.folds()[0], CONFIG)(np.random.default_rng(4))
+    index, losses = {"blue": 0, "green": 1, "red": 2}, []
+    for task in batch.tasks:
+        logits = family.model()({k.removeprefix("theta."): v for k, v in params.items()}, task.query_x[None])[0]
+        for row, y in zip(logits.log_softmax(-1), task.query_y.tolist(), strict=True):
+            losses.append(-row[index[task.class_names[y]]])
+    assert found.item() == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
+    assert params["theta.head.weight"].shape[1] == 3
+
+
+@pytest.mark.parametrize("method", [*methods_for("binary"), InputColumn("first", 0)], ids=lambda m: m.name)
+def test_tasks_stream_into_predictions_that_hold_no_graph(method, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods.chunks, "__defaults__", (4,))
+    family = ToyFamily("binary")
+    fitted = method.fit(family, family.folds()[0], CONFIG, 0)
+    alive: weakref.WeakSet[Task] = weakref.WeakSet()
+    most, saved = [], []
+
+    def stream():
+        for i in range(20):
+            alive.add(task := family._task(f"t{i}", "d", 2, i))
+            most.append(len(alive))
+            yield task
+
+    class Held:
+        def __init__(self, tensor: torch.Tensor) -> None:
+            self.tensor = tensor
+            saved.append(weakref.ref(self))
+
+    with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
+        found = fitted.predict(stream(), 2)
+    gc.collect()
+    assert len(most) == 20 and max(most) <= 9, "a chunk, and the one before it"
+    assert not [ref for ref in saved if ref() is not None]
+    assert (method.name in ("maml", "g", "fine-tuned", "from scratch")) >= bool(saved), "adapting alone needs graphs"
+    expected = fitted.predict([family._task(f"t{i}", "d", 2, i) for i in range(20)], 2)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert all(
+        p.untyped_storage().nbytes() <= 2 * p.numel() * p.element_size() for p in found if method.name != "first"
+    )
+
+
+def test_chunks_take_no_more_than_they_give() -> None:
+    taken = []
+    source = (taken.append(i) or i for i in range(7))
+    found = methods.chunks(source, 3)
+    assert next(found) == [0, 1, 2] and taken == [0, 1, 2]
+    assert list(found) == [[3, 4, 5], [6]] and list(methods.chunks([], 3)) == []
 
 
 def test_g_comes_with_each_of_its_members_alone() -> None:

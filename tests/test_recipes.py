@@ -14,7 +14,7 @@ from pandas.testing import assert_frame_equal
 from helpers import ToyFamily
 from metastudy import evaluate, parameters, plan, recipes, study, task_lists
 from metastudy.abtest import summarise
-from metastudy.adapt import GradientSteps, RidgeHead
+from metastudy.adapt import MAML, RidgeHead
 from metastudy.errors import DataError
 from metastudy.families.base import Family, Score
 from metastudy.families.digits import Digits
@@ -80,11 +80,11 @@ def test_the_plan_asks_for_what_its_study_measures(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_g_mixes_exactly_the_mappings_that_are_also_tried_alone(name: str) -> None:
+def test_g_mixes_only_mappings_that_are_also_tried_alone(name: str) -> None:
     *others, g = methods(name)
     alone = {m.name: m.mappings[0] for m in others if getattr(m, "mappings", None)}
     mixed = {"pooled" if m.name == pooled().mappings[0].name else m.name: m for m in g.mappings}
-    assert mixed.items() <= alone.items() and set(alone) - set(mixed) <= {"pooled"}
+    assert mixed.items() <= alone.items() and len(mixed) > 2
 
 
 class Toy(parameters.CrossValidated):
@@ -122,7 +122,7 @@ def test_a_missing_task_list_is_refused(run: study.Run) -> None:
 def test_an_evaluation_writes_scores_and_table_and_goes_on_where_it_stopped(
     run: study.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried = [InputColumn("first column", 0), *mixture_and_members(GradientSteps(1), RidgeHead())[1:]]
+    tried = [InputColumn("first column", 0), *mixture_and_members(MAML(1), RidgeHead())[1:]]
     result, table = recipes.evaluate(run, FAMILY, tried, CONFIG)
     assert set(result.scores["method"]) == {"first column", "ridge", "g"} and set(result.scores["shots"]) == {1, 3}
     assert set(result.scores["seed"]) == {4, 5}, "`seeds` seeds, from `seed` on"
@@ -168,7 +168,7 @@ def test_the_sinusoid_example_shows_truth_and_predictions_of_one_task(
     family = Sinusoid(shots=(5,), n_test=2)
     task_lists.write(family, run.project.root / "data" / "tasks" / "quick")
     curves, support = recipes.sinusoid_example(run, family, CONFIG)
-    assert list(dict.fromkeys(curves["method"])) == ["gradient", "ridge", "g", "truth"]
+    assert list(dict.fromkeys(curves["method"])) == ["maml", "ridge", "g", "truth"]
     assert curves.groupby("method").size().tolist() == [200] * 4 and len(support) == 5
     truth = curves[curves["method"] == "truth"]
     assert (truth["x"].min(), truth["x"].max()) == (-5, 5)

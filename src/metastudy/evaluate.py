@@ -14,9 +14,10 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from metastudy import checkpoint as checkpoints
 from metastudy.errors import ParameterError
 from metastudy.families.base import Family, Fold, TaskSpec
-from metastudy.methods import Fitted, Method
+from metastudy.methods import Fitted, Method, chunks
 from metastudy.project import write_atomic
 from metastudy.tables import SCORES
 from metastudy.tasks import collate
@@ -41,13 +42,14 @@ class Evaluation:
 def score_tasks(
     family: Family, fold: Fold, specs: Sequence[TaskSpec], fitted: Fitted, method: str, seed: int
 ) -> pd.DataFrame:
-    """Scores of one fitted method on the frozen tasks of a fold, for every number of shots."""
+    """Scores of one fitted method on the frozen tasks of a fold, for every number of shots; holds few tasks at once."""
     rows = []
     for shots in family.shots:
-        tasks = [family.build(spec, shots, fold) for spec in specs]
-        for task, prediction in zip(tasks, fitted.predict(tasks, shots), strict=True):
-            for s in family.score(task, prediction):
-                rows.append((family.study, task.family, s.task, method, shots, seed, s.metric, s.value))
+        for some in chunks(specs):
+            tasks = [family.build(spec, shots, fold) for spec in some]
+            for task, prediction in zip(tasks, fitted.predict(tasks, shots), strict=True):
+                for s in family.score(task, prediction):
+                    rows.append((family.study, task.family, s.task, method, shots, seed, s.metric, s.value))
     return pd.DataFrame(rows, columns=list(SCORES))
 
 
@@ -55,21 +57,27 @@ def mean_weights(family: Family, fold: Fold, specs: Sequence[TaskSpec], fitted: 
     """β(T) of a fitted mixture, averaged over the fold's frozen tasks, for every number of shots."""
     rows = []
     for shots in family.shots:
-        batch = collate([family.build(spec, shots, fold) for spec in specs])
         with torch.no_grad():
-            beta = fitted.learner.weights(fitted.trained.params, batch).mean(0)
+            parts = (collate([family.build(spec, shots, fold) for spec in some]) for some in chunks(specs))
+            beta = torch.cat([fitted.learner.weights(fitted.trained.params, batch) for batch in parts]).mean(0)
         names = [m.name for m in fitted.learner.mappings]
         rows += [(fold.name, seed, shots, n, float(b)) for n, b in zip(names, beta, strict=True)]
     return pd.DataFrame(rows, columns=["fold", "seed", "shots", "mapping", "beta"])
 
 
 def run_cell(
-    family: Family, fold: Fold, specs: Sequence[TaskSpec], method: Method, config: TrainConfig, seed: int
+    family: Family,
+    fold: Fold,
+    specs: Sequence[TaskSpec],
+    method: Method,
+    config: TrainConfig,
+    seed: int,
+    checkpoint: Path | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Train and score one method on one fold with one seed: the unit of work that is spread and cached."""
     torch.set_num_threads(1)  # the same sums on every machine size; the work is spread over processes instead
     family = _IN_THIS_PROCESS.setdefault(f"{type(family).__module__}.{family!r}", family)
-    fitted = method.fit(family, fold, config, seed)
+    fitted = method.fit(family, fold, config, seed, checkpoint)
     out = {"scores": score_tasks(family, fold, specs, fitted, method.name, seed)}
     if fitted.trained is not None:
         history = pd.DataFrame(fitted.trained.history)
@@ -80,13 +88,17 @@ def run_cell(
 
 
 def _cached_cell(path: Path | None, *cell: object) -> dict[str, pd.DataFrame]:
-    if path is not None and path.exists():
-        return joblib.load(path)
-    result = run_cell(*cell)
-    if path is not None:
+    if path is None:
+        return run_cell(*cell)
+    checkpoint = path.with_suffix(checkpoints.SUFFIX)
+    if path.exists():
+        result = joblib.load(path)
+    else:
+        result = run_cell(*cell, checkpoint)
         buffer = BytesIO()
         joblib.dump(result, buffer)
         write_atomic(path, buffer.getvalue())
+    checkpoints.remove(checkpoint)
     return result
 
 
@@ -104,7 +116,8 @@ def cross_validate(
 
     Cells run through joblib: `jobs` processes here, or whatever `joblib.parallel_config` names (a Dask cluster).
     Results do not depend on either. With a `cache` folder each finished cell is kept under a hash of everything it
-    depends on (`code_key` stands for the code), so that an interrupted run goes on where it stopped.
+    depends on (`code_key` stands for the code), and a cell in the making keeps a checkpoint beside it, so that an
+    interrupted run goes on where it stopped.
     Methods that draw nothing at random run with the first seed only. Raises ParameterError for doubled names.
     """
     names = [m.name for m in methods]

@@ -27,7 +27,7 @@ def predict(kind: Kind, scores: Tensor, class_mask: Tensor) -> Tensor:
 def group_log_softmax(scores: Tensor, group: Tensor) -> Tensor:
     """log softmax within groups: scores (T, N), group (T, N) integers -> (T, N)."""
     n_groups = int(group.max()) + 1
-    top = torch.full((scores.shape[0], n_groups), -torch.inf, dtype=scores.dtype)
+    top = scores.new_full((scores.shape[0], n_groups), -torch.inf)
     top = top.scatter_reduce(1, group, scores.detach(), "amax").clamp(min=-1e30)
     shifted = scores - top.gather(1, group)
     total = torch.zeros_like(top).scatter_add(1, group, shifted.exp())

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -19,23 +20,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metastudy.adapt import Mapping, Unadapted
-from metastudy.adapt.gradient import support_loss, widen_head
+from metastudy.adapt.adam import train_on_support
 from metastudy.families.base import Family, Fold
 from metastudy.losses import PROBABILISTIC, loss, predict
 from metastudy.mixture import MetaLearner, without_prefix
-from metastudy.model import HEAD_BIAS, HEAD_WEIGHT, BaseModel, Params, per_task
+from metastudy.model import HEAD_BIAS, HEAD_WEIGHT, Params
 from metastudy.tasks import Task, TaskBatch, collate
-from metastudy.train import TrainConfig, Trained, meta_train, minimise, rng_for, torch_generator
+from metastudy.train import TrainConfig, Trained, meta_train, minimise, rng_for, torch_generator, with_gradient
+from metastudy.trained import load
 
 CHUNK = 32  # tasks predicted at once: bounds memory, not results
 N_VALIDATION = 40  # validation tasks per number of shots
 
-Predictor = Callable[[Sequence[Task], int], list[Tensor]]
+Predictor = Callable[[Iterable[Task], int], list[Tensor]]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A method fitted on one fold: `predict(tasks, shots)` gives one prediction per task, as `Family.score` wants."""
+    """A method fitted on one fold: `predict(tasks, shots)` gives one prediction per task, as `Family.score` wants.
+
+    Tasks may stream (a generator): few are held at once, and no graph is kept.
+    """
 
     predict: Predictor
     learner: MetaLearner | None = None
@@ -66,15 +72,23 @@ def to_scores(prediction: Tensor, batch: TaskBatch) -> list[Tensor]:
     return [r[:, 0] for r in rows]
 
 
+def chunks(items: Iterable[Item], size: int = CHUNK) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last one shorter; takes no more from `items` than the next list needs."""
+    rest = iter(items)
+    while chunk := list(itertools.islice(rest, size)):
+        yield chunk
+
+
 def in_chunks(predict_batch: Callable[[TaskBatch, int], Tensor]) -> Predictor:
     """Lift a predictor of batches to one of any number of tasks; keeps no graph."""
 
-    def predict_tasks(tasks: Sequence[Task], shots: int) -> list[Tensor]:
+    def predict_tasks(tasks: Iterable[Task], shots: int) -> list[Tensor]:
         out: list[Tensor] = []
         with torch.no_grad():
-            for start in range(0, len(tasks), CHUNK):
-                batch = collate(tasks[start : start + CHUNK])
-                out += to_scores(predict_batch(batch, shots), batch)
+            for chunk in chunks(tasks):
+                batch = collate(chunk)
+                # copies: a view would keep the padded predictions of the whole chunk
+                out += [scores.clone() for scores in to_scores(predict_batch(batch, shots), batch)]
         return out
 
     return predict_tasks
@@ -87,8 +101,11 @@ class Method(ABC):
     deterministic: ClassVar[bool] = False
 
     @abstractmethod
-    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
-        """Learn on the training tasks of a fold, tune on its validation tasks."""
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
+        """Learn on the training tasks of a fold, tune on its validation tasks.
+
+        Training that takes long is kept in `checkpoint` (*.safetensors), from where the same call goes on.
+        """
 
 
 @dataclass(frozen=True)
@@ -98,12 +115,23 @@ class MetaMethod(Method):
     name: str
     mappings: tuple[Mapping, ...]
 
-    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
-        learner = MetaLearner(family.model(), self.mappings)
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
+        learner = self._learner(family)
         validation = [collate(tasks) for tasks in validation_tasks(family, fold).values()]
         label = f"{family.study}, fold {fold.name}, {self.name}"
         sample = training_batches(family, fold, config)
-        trained = meta_train(learner, sample, validation, config, rng_for(seed, 1), label)
+        trained = meta_train(learner, sample, validation, config, rng_for(seed, 1), label, checkpoint=checkpoint)
+        return self._fitted(learner, trained)
+
+    def load(self, family: Family, path: Path) -> Fitted:
+        """Fitted without training, from a file that `trained.save` wrote. Errors as in `trained.load`."""
+        learner = self._learner(family)
+        return self._fitted(learner, load(path, learner))
+
+    def _learner(self, family: Family) -> MetaLearner:
+        return MetaLearner(family.model(), self.mappings)
+
+    def _fitted(self, learner: MetaLearner, trained: Trained) -> Fitted:
         return Fitted(in_chunks(lambda batch, _: learner.predict(trained.params, batch)), learner, trained)
 
 
@@ -112,7 +140,9 @@ def pooled() -> MetaMethod:
     return MetaMethod("pooled", (Unadapted(),))
 
 
-def _pretrain_classifier(family: Family, fold: Fold, config: TrainConfig, rng: np.random.Generator) -> Params:
+def _pretrain_classifier(
+    family: Family, fold: Fold, config: TrainConfig, rng: np.random.Generator, checkpoint: Path | None
+) -> Params:
     """θ of one ordinary classifier over all training classes (Chen et al. 2019, "Baseline"); its head is dropped.
 
     No validation task has these classes, so training runs its full length.
@@ -126,11 +156,13 @@ def _pretrain_classifier(family: Family, fold: Fold, config: TrainConfig, rng: n
 
     def training_loss(params: Params, rng: np.random.Generator) -> Tensor:
         batch = sample(rng)
-        global_class = torch.tensor([[index[n] for n in t.class_names] for t in batch.tasks])  # (T, C)
         logits = model(without_prefix(params, "theta."), batch.query_x)
-        return F.cross_entropy(logits.flatten(0, 1), global_class.gather(1, batch.query_y).flatten())
+        # tasks may differ in their number of classes: rows of all tasks are one pile, without the padding
+        target = torch.tensor([index[t.class_names[c]] for t in batch.tasks for c in t.query_y.tolist()])
+        return F.cross_entropy(logits[batch.query_mask > 0], target)
 
-    trained = minimise(params, training_loss, None, config, rng, f"{family.study}, pretraining")
+    label = f"{family.study}, fold {fold.name}, pretraining"
+    trained = minimise(params, with_gradient(training_loss), None, config, rng, label, checkpoint=checkpoint)
     fresh_head = {HEAD_WEIGHT: torch.zeros(model.feature_dim, 1), HEAD_BIAS: torch.zeros(1, 1)}
     return without_prefix(trained.params, "theta.") | fresh_head
 
@@ -143,12 +175,12 @@ class FineTuned(Method):
     rates: tuple[float, ...] = (0.001, 0.01)
     n_steps: tuple[int, ...] = (5, 20, 60)
 
-    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
         model = family.model()
         if family.kind == "classification":
-            theta = _pretrain_classifier(family, fold, config, rng_for(seed, 1))
+            theta = _pretrain_classifier(family, fold, config, rng_for(seed, 1), checkpoint)
         else:
-            trained = pooled().fit(family, fold, config, seed).trained
+            trained = pooled().fit(family, fold, config, seed, checkpoint).trained
             theta = model.untied(without_prefix(trained.params, "theta."))
 
         def adapt(batch: TaskBatch, setting: tuple[float, int]) -> Tensor:
@@ -165,7 +197,7 @@ class Scratch(Method):
     learning_rate: float = 0.01
     n_steps: tuple[int, ...] = (10, 40, 120)
 
-    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
         model = family.model()
         theta = model.untied(model.init(torch_generator(rng_for(seed, 1))))
 
@@ -173,23 +205,6 @@ class Scratch(Method):
             return model(train_on_support(model, theta, batch, self.learning_rate, n_steps), batch.query_x)
 
         return tuned(family, fold, adapt, list(self.n_steps))
-
-
-def train_on_support(model: BaseModel, theta: Params, batch: TaskBatch, rate: float, n_steps: int) -> Params:
-    """Adam on each task's own copy of θ. Adam works number by number, so one optimizer serves all tasks at once."""
-    wide = widen_head(theta, batch.n_classes)
-    if batch.kind == "classification":
-        # a column that all classes share changes no prediction, but its gradient is not zero after rounding, and
-        # Adam would make a full step of it
-        wide |= {name: torch.zeros_like(wide[name]) for name in (HEAD_WEIGHT, HEAD_BIAS)}
-    own = {k: v.clone().requires_grad_() for k, v in per_task(wide, batch.n_tasks).items()}
-    optimizer = torch.optim.Adam(own.values(), lr=rate)
-    with torch.enable_grad():
-        for _ in range(n_steps):
-            optimizer.zero_grad(set_to_none=True)
-            support_loss(model, own, batch).sum().backward()
-            optimizer.step()
-    return {k: v.detach() for k, v in own.items()}
 
 
 def tuned(family: Family, fold: Fold, adapt: Callable[[TaskBatch, object], Tensor], grid: Sequence[object]) -> Fitted:
@@ -217,7 +232,7 @@ class Classifier(Method):
     channel: int | None = None  # which channel of (N, P, channels) inputs holds the plain values; None: all of x
     deterministic: ClassVar[bool] = True
 
-    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
         def inputs(x: Tensor) -> np.ndarray:
             return (x if self.channel is None else x[..., self.channel]).flatten(1).numpy()
 
@@ -246,7 +261,7 @@ class InputColumn(Method):
     sign: float = 1.0
     deterministic: ClassVar[bool] = True
 
-    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int) -> Fitted:
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
         return Fitted(lambda tasks, _: [self.sign * task.query_x[:, self.column] for task in tasks])
 
 
@@ -255,7 +270,11 @@ def field_baselines(family: Family) -> list[Method]:
     return [InputColumn(b.name, b.column, b.sign) for b in family.field_baselines]
 
 
+def alone(*mappings: Mapping) -> list[Method]:
+    """Each mapping by itself: m = 1."""
+    return [pooled() if isinstance(m, Unadapted) else MetaMethod(m.name, (m,)) for m in mappings]
+
+
 def mixture_and_members(*mappings: Mapping) -> list[Method]:
     """Each mapping alone, then g over all of them."""
-    alone = [pooled() if isinstance(m, Unadapted) else MetaMethod(m.name, (m,)) for m in mappings]
-    return [*alone, MetaMethod("g", tuple(mappings))]
+    return [*alone(*mappings), MetaMethod("g", tuple(mappings))]

@@ -16,7 +16,24 @@ from sklearn.naive_bayes import GaussianNB
 
 from metastudy import task_lists
 from metastudy.abtest import summarise
-from metastudy.adapt import Attention, GradientSteps, Mapping, Prototypes, RidgeHead, Unadapted
+from metastudy.adapt import (
+    ANIL,
+    BOIL,
+    MAML,
+    Attention,
+    CosinePrototypes,
+    Estimator,
+    FiLM,
+    FirstOrderMAML,
+    Mapping,
+    MetaSGD,
+    ProtoMAML,
+    Prototypes,
+    Reptile,
+    RidgeHead,
+    TaskMemory,
+    Unadapted,
+)
 from metastudy.evaluate import Evaluation, cross_validate
 from metastudy.families.base import Family, Fold, TaskSpec
 from metastudy.families.sinusoid import Sinusoid, X
@@ -27,6 +44,7 @@ from metastudy.methods import (
     Fitted,
     Method,
     Scratch,
+    alone,
     field_baselines,
     mixture_and_members,
     pooled,
@@ -40,20 +58,25 @@ C_GRID: tuple[dict[str, object], ...] = tuple({"C": c} for c in (0.01, 0.03, 0.1
 
 
 def sinusoid_mappings() -> tuple[Mapping, ...]:
-    """One gradient step, as in the published tables."""
-    return GradientSteps(n_steps=1, initial_step_size=0.01), RidgeHead(), Attention()
+    """The members of g on the sinusoid; one gradient step, as in the tables of Finn et al. (2017), Li et al. (2017)."""
+    return MAML(n_steps=1, initial_step_size=0.01), RidgeHead(), Attention(), FiLM(), TaskMemory()
 
 
 def sinusoid_methods() -> list[Method]:
-    """One gradient step, as in the tables of Finn et al. (2017) and Li et al. (2017)."""
-    return [Scratch(), FineTuned(), pooled(), *mixture_and_members(*sinusoid_mappings())]
+    """Every way of adapting that makes sense for one real target, alone, and g."""
+    step = {"n_steps": 1, "initial_step_size": 0.01}
+    others = FirstOrderMAML(**step), ANIL(**step), BOIL(**step), MetaSGD(**step), Reptile(initial_step_size=0.01)
+    mappings = sinusoid_mappings()
+    return [Scratch(), FineTuned(), pooled(), *alone(*others, Estimator()), *mixture_and_members(*mappings)]
 
 
 def digits_methods() -> list[Method]:
-    """Logistic regression on the pixels is the bar: the images are small and clean."""
+    """Every way of adapting that makes sense for renamed classes, alone, and g. Logistic regression on the pixels is
+    the bar: the images are small and clean."""
     logistic = Classifier("logistic regression", LogisticRegression, C_GRID)
-    mappings = GradientSteps(), RidgeHead(initial_scale=4.0), Prototypes()
-    return [logistic, Scratch(), FineTuned(), *mixture_and_members(*mappings)]
+    others = FirstOrderMAML(), ANIL(), MetaSGD(), ProtoMAML(), Reptile(), CosinePrototypes(), FiLM(), Estimator()
+    mappings = MAML(), RidgeHead(initial_scale=4.0), Prototypes(), Attention(), TaskMemory(initial_scale=4.0)
+    return [logistic, Scratch(), FineTuned(), *alone(*others), *mixture_and_members(*mappings)]
 
 
 def diagnosis_methods() -> list[Method]:
@@ -64,13 +87,13 @@ def diagnosis_methods() -> list[Method]:
         Classifier("naive Bayes", GaussianNB, ({"var_smoothing": 0.5},), channel=0),
         Scratch(),
         FineTuned(),
-        *mixture_and_members(Unadapted(), GradientSteps(), RidgeHead(initial_scale=2.0), Prototypes()),
+        *mixture_and_members(Unadapted(), MAML(), RidgeHead(initial_scale=2.0), Prototypes()),
     ]
 
 
 def ranking_methods(family: Family) -> list[Method]:
     """For summarization and search: the field's own tools are columns of the input."""
-    mappings = Unadapted(), GradientSteps(), RidgeHead(initial_penalty=10.0), Prototypes()
+    mappings = Unadapted(), MAML(), RidgeHead(initial_penalty=10.0), Prototypes()
     return [*field_baselines(family), Scratch(), FineTuned(), *mixture_and_members(*mappings)]
 
 
@@ -127,7 +150,7 @@ def sinusoid_example(run: Run, family: Sinusoid, config: TrainConfig) -> tuple[p
     x = torch.linspace(*X, 200)
     curves, shots = [], family.shots[0]
     for method in mixture_and_members(*sinusoid_mappings()):
-        if method.name in ("gradient", "ridge", "g"):
+        if method.name in ("maml", "ridge", "g"):
             _, tasks, fitted = refit(run, family, method, config, shots)
             whole = replace(tasks[0], query_x=x[:, None], query_y=family.truth(tasks[0].id, frozen(run, family), x))
             y = fitted.predict([whole], shots)[0]

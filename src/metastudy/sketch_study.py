@@ -19,14 +19,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metastudy.abtest import interval
-from metastudy.adapt import GradientSteps, Prototypes, RidgeHead, Unadapted
+from metastudy.adapt import MAML, Prototypes, RidgeHead, Unadapted
 from metastudy.families.base import Fold, TaskSpec
 from metastudy.families.search import DocumentationSearch
 from metastudy.mixture import MetaLearner
 from metastudy.model import MLP, Params
 from metastudy.sketch import BaseModel, MetaLearning
 from metastudy.tasks import Task, collate
-from metastudy.train import TrainConfig, minimise, rng_for, torch_generator
+from metastudy.train import TrainConfig, minimise, rng_for, torch_generator, with_gradient
 
 N_INPUTS, N_FEATURES = 10, 5
 METRIC = "ndcg@10"
@@ -62,7 +62,7 @@ def sketch_predictions(learner: MetaLearning, tasks: Sequence[Task]) -> list[Ten
 
 def g_predictions(earlier: Sequence[Task], tasks: Sequence[Task], steps: int, seed: int) -> list[Tensor]:
     """Meta-train g on the earlier tasks alone, then predict new ones. Without any earlier task g is untrained."""
-    mappings = Unadapted(), GradientSteps(), RidgeHead(initial_penalty=10.0), Prototypes()
+    mappings = Unadapted(), MAML(), RidgeHead(initial_penalty=10.0), Prototypes()
     learner, rng = MetaLearner(MLP(N_INPUTS, (N_FEATURES,)), mappings), rng_for(seed, 4)
     params = learner.init(torch_generator(rng))
     if earlier:
@@ -70,7 +70,8 @@ def g_predictions(earlier: Sequence[Task], tasks: Sequence[Task], steps: int, se
         def loss(params: Params, rng: np.random.Generator) -> Tensor:
             return learner.training_loss(params, collate([earlier[i] for i in rng.integers(len(earlier), size=8)]))
 
-        params = minimise(params, loss, None, TrainConfig(steps=steps), rng, "g beside the sketch").params
+        config = TrainConfig(steps=steps)
+        params = minimise(params, with_gradient(loss), None, config, rng, "g beside the sketch").params
     with torch.no_grad():
         predicted = learner.predict(params, collate(tasks))[..., 0]
     return [p[: len(t.query_y)] for p, t in zip(predicted, tasks, strict=True)]

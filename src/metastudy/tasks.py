@@ -7,7 +7,7 @@ C outputs per row (classes, or 1).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
 import torch
@@ -109,6 +109,16 @@ class TaskBatch:
     @property
     def n_classes(self) -> int:
         return self.class_mask.shape[1]
+
+    def part(self, tasks: slice) -> TaskBatch:
+        """Some of its tasks, padded and masked as before: views, and every task keeps its group numbers.
+
+        Raises TaskError where no task is left.
+        """
+        if not len(range(self.n_tasks)[tasks]):
+            raise TaskError(f"{tasks} holds none of the batch's {self.n_tasks} tasks; expected at least one")
+        sliced = {f.name: getattr(self, f.name)[tasks] for f in fields(self) if f.name != "kind"}
+        return replace(self, **sliced)
 
 
 def _pad(rows: Sequence[Tensor], value: float = 0) -> Tensor:

@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metastudy import checkpoint as checkpoints
 from metastudy.errors import TrainingError
+from metastudy.meta_gradient import loss_and_gradient
 from metastudy.mixture import MetaLearner
 from metastudy.model import Params
+from metastudy.optimise import Objective, TrainConfig, global_norm, with_gradient
+from metastudy.progress import Bar
+from metastudy.resume import Keeper, Training
+from metastudy.samplers import Sampler, earlier_tasks
 from metastudy.tasks import TaskBatch
+from metastudy.trained import Trained
 
-Sampler = Callable[[np.random.Generator], TaskBatch]
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How long and how fast. Raises TrainingError for values that cannot train."""
-
-    steps: int = 400
-    tasks_per_step: int = 16
-    learning_rate: float = 3e-3
-    rate_of_alpha: float = 3.0  # α are few and logarithmic: they may move faster than θ
-    weight_decay: float = 1e-3
-    clip_norm: float = 5.0
-    validate_every: int = 40
-    patience: int = 5  # validations without improvement before stopping
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "tasks_per_step", "learning_rate", "validate_every", "patience", "clip_norm"):
-            if getattr(self, name) <= 0:
-                raise TrainingError(f"{name} is {getattr(self, name)}; expected a number above 0")
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """The parameters with the lowest validation loss, and the path to them (step, train and validation loss)."""
-
-    params: Params
-    history: list[dict[str, float]]
+__all__ = ["Sampler", "TrainConfig", "Trained", "meta_train", "minimise", "rng_for", "torch_generator", "with_gradient"]
 
 
 def rng_for(*keys: int) -> np.random.Generator:
@@ -55,59 +35,80 @@ def torch_generator(rng: np.random.Generator) -> torch.Generator:
     return torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 
+def _broken(what: str, training: Training, config: TrainConfig, label: str, where: str) -> TrainingError:
+    step = training.course.step
+    now = config.learning_rate * config.rate(step)
+    return TrainingError(
+        f"{label or 'training'}: {what} at step {step} with learning rate {config.learning_rate} ({now:.2g} after "
+        f"warm-up and decay){where}; expected a finite number. Lower the learning rate or the inner step size"
+    )
+
+
 def minimise(
     params: Params,
-    training_loss: Callable[[Params, np.random.Generator], Tensor],
+    objective: Objective,
     validation_loss: Callable[[Params], float] | None,
     config: TrainConfig,
     rng: np.random.Generator,
     label: str = "",
+    *,
+    checkpoint: Path | None = None,
+    identity: Mapping[str, str] | None = None,
+    where: Callable[[], str] = lambda: "",
+    progress: bool | None = None,
 ) -> Trained:
     """AdamW with cosine decay, gradient clipping, and early stopping on a validation loss.
 
-    Without a validation loss it runs its full length and keeps the last parameters.
-    Raises TrainingError at the first loss that is not finite, naming the step, the learner and the learning rate.
+    `objective` gives loss and gradient (`with_gradient` makes one of a plain loss). Parameters that are memory are
+    never trained. Without a validation loss it runs its full length and keeps the last parameters. An objective
+    without any gradient at its first step ends training there, with the parameters it began with.
+
+    With a `checkpoint` (*.safetensors) the run is kept there every minute and when it is interrupted, and goes on from
+    there bit for bit, provided that the same training (`identity`, configuration, start) asks for it.
+    `progress` shows a bar: None means where stderr is a terminal. `where` adds to the message of a failure.
+
+    Raises TrainingError at the first loss or gradient that is not finite, naming step, learner, learning rate and
+    `where`, and for a checkpoint of another run; DataError for a damaged one. A checkpoint written before stays.
     """
-    params = {k: v.clone().requires_grad_() for k, v in params.items()}
-    theta = [v for k, v in params.items() if k.startswith("theta.")]
-    alpha = [v for k, v in params.items() if k.startswith("alpha.")]
-    beta = [v for k, v in params.items() if k.startswith("beta.")]
-    groups = [{"params": theta, "weight_decay": config.weight_decay}]
-    groups += [{"params": alpha, "weight_decay": 0.0, "lr": config.learning_rate * config.rate_of_alpha}]
-    groups += [{"params": beta, "weight_decay": config.weight_decay}]
-    groups = [g for g in groups if g["params"]]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / config.steps, 1)))
-    )
-    best, best_params, since, history, running = math.inf, {}, 0, [], []
-    for step in range(config.steps + 1):
-        if step % config.validate_every == 0 or step == config.steps:
-            with torch.no_grad():
-                value = validation_loss(params) if validation_loss else -float(step)
-            train_loss = float(np.mean(running)) if running else math.nan
-            history.append({"step": step, "train_loss": train_loss, "validation_loss": value})
-            running, since = [], since + 1
-            if value < best:
-                best, since = value, 0
-                best_params = {k: v.detach().clone() for k, v in params.items()}
-            if since >= config.patience or step == config.steps:
-                break
-        value = training_loss(params, rng)
-        if not torch.isfinite(value):
-            raise TrainingError(
-                f"{label or 'training'}: the loss is {value.item()} at step {step} with learning rate "
-                f"{config.learning_rate}; expected a finite number. Lower the learning rate or the inner step size"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(list(params.values()), config.clip_norm)
-        optimizer.step()
-        schedule.step()
-        running.append(value.item())
-    if not best_params:
+    training = Training(params, config, rng)
+    whole = {"label": label, "config": checkpoints.description(config), **(identity or {})}
+    keeper = Keeper(checkpoint, training, whole)
+    try:
+        with Bar(label, config.steps, training.course.step, progress) as bar:
+            while True:
+                course = training.course
+                last = course.step == config.steps
+                seen = course.history and course.history[-1]["step"] == course.step  # in the run that was interrupted
+                if (course.step % config.validate_every == 0 or last) and not seen:
+                    with torch.no_grad():
+                        value = validation_loss(training.params) if validation_loss else -float(course.step)
+                    training.validated(value)
+                    if validation_loss:
+                        bar.validated(value)
+                if last or training.course.since >= config.patience:
+                    break
+                try:
+                    loss, gradient = objective(training.params, rng)
+                except torch.linalg.LinAlgError as error:  # how a closed form meets numbers that are not finite
+                    raise _broken(str(error), training, config, label, where()) from error
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise _broken(f"the loss is {value}", training, config, label, where())
+                if not gradient and course.step == 0:
+                    break  # nothing to learn: all that the loss depends on is fixed
+                norm = global_norm(gradient)
+                if not math.isfinite(norm):
+                    raise _broken(f"the norm of the gradient is {norm}", training, config, label, where())
+                training.update(value, gradient, norm)
+                bar.step(value)
+                keeper.save_now_and_then()
+    except KeyboardInterrupt:
+        keeper.save()
+        raise
+    if training.course.best == math.inf:
         raise TrainingError(f"{label or 'training'}: no validation loss was finite; check the validation tasks")
-    return Trained(best_params, history)
+    keeper.finish()
+    return Trained(training.course.best_params, list(training.course.history))
 
 
 def meta_train(
@@ -117,13 +118,42 @@ def meta_train(
     config: TrainConfig,
     rng: np.random.Generator,
     label: str = "",
+    *,
+    checkpoint: Path | None = None,
+    progress: bool | None = None,
 ) -> Trained:
-    """Learn (θ, α, β) of `learner` on batches of training tasks; select by mean loss on fixed validation tasks."""
+    """Learn (θ, α, β) of `learner` on batches of training tasks; select by mean loss on fixed validation tasks.
 
-    def training_loss(params: Params, rng: np.random.Generator) -> Tensor:
-        return learner.training_loss(params, sample(rng))
+    Mappings with a memory get training tasks of a stream of their own before the first step. Batches stream: one is
+    alive at a time, however many there are. Arguments and errors as in `minimise`.
+    """
+    families: tuple[str, ...] = ()
+
+    def objective(params: Params, rng: np.random.Generator) -> tuple[Tensor, Params]:
+        nonlocal families
+        batch = sample(rng)
+        families = tuple(dict.fromkeys(task.family for task in batch.tasks))
+        return loss_and_gradient(learner, params, batch)
 
     def validation_loss(params: Params) -> float:
         return float(np.mean([learner.query_loss(params, batch).item() for batch in validation]))
 
-    return minimise(learner.init(torch_generator(rng)), training_loss, validation_loss, config, rng, label)
+    # a stream that is split off draws nothing from its parent: learners without a memory train as if there were none
+    earlier = earlier_tasks(sample, learner.memory_size, rng.spawn(1)[0]) if learner.memory_size else None
+    params = learner.init(torch_generator(rng), earlier)
+    identity = {}
+    if checkpoint is not None:
+        tasks = {f"{i}/{k}": v for i, b in enumerate(validation) for k, v in vars(b).items() if isinstance(v, Tensor)}
+        identity = {"learner": checkpoints.description(learner), "validation tasks": checkpoints.digest(tasks)}
+    return minimise(
+        params,
+        objective,
+        validation_loss,
+        config,
+        rng,
+        label,
+        checkpoint=checkpoint,
+        identity=identity,
+        where=lambda: f", on tasks of {', '.join(families)}" if families else "",
+        progress=progress,
+    )

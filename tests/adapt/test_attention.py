@@ -17,25 +17,30 @@ from metastudy.tasks import KINDS, collate
 MODEL = small_mlp()
 
 
-def scores(batch, temperature: float, scale: float = 1.0, model=MODEL):
+def scores(batch, temperature: float, scale: float = 1.0, model=MODEL, similarity="euclidean"):
     alpha = {
         k: torch.tensor(v, dtype=torch.float64).log()
         for k, v in (("log_temperature", temperature), ("log_scale", scale))
     }
-    return Attention()(model, random_params(model), alpha, batch)
+    return Attention(similarity)(model, random_params(model), alpha, batch)
 
 
+ALIKE = {
+    "euclidean": lambda a, b: -float(((a - b) ** 2).sum()),
+    "cosine": lambda a, b: float(a @ b / (a @ a).sqrt() / (b @ b).sqrt()),
+}
+
+
+@pytest.mark.parametrize("similarity", ALIKE)
 @pytest.mark.parametrize("kind", KINDS)
-def test_equals_a_loop(kind) -> None:
+def test_equals_a_loop(kind, similarity) -> None:
     batch, temperature = batch_of(kind, n_support=6), 0.4
-    found = scores(batch, temperature, scale=1.5, model=Linear())
+    found = scores(batch, temperature, scale=1.5, model=Linear(), similarity=similarity)
     for t in range(2):
         y, group = batch.support_y[t].tolist(), batch.support_group[t].tolist()
         total = {g: sum(v for v, h in zip(y, group, strict=True) if h == g) for g in set(group)}
         for q in range(5):
-            kernel = [
-                math.exp(-temperature * float(((batch.query_x[t, q] - x) ** 2).sum())) for x in batch.support_x[t]
-            ]
+            kernel = [math.exp(temperature * ALIKE[similarity](batch.query_x[t, q], x)) for x in batch.support_x[t]]
             weight = [k / sum(kernel) for k in kernel]
             if kind == "classification":
                 expected = [math.log(sum(w for w, c in zip(weight, y, strict=True) if c == k)) for k in range(3)]

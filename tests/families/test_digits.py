@@ -62,11 +62,13 @@ def test_views_turn_images_as_they_say() -> None:
 @pytest.mark.parametrize("part", ["train", "validation"])
 def test_sampled_tasks_hold_classes_of_their_part_only(part) -> None:
     for fold in FAMILY.folds():
-        tasks = FAMILY.sample(NoTestFold(fold), part, 2, 12, np.random.default_rng(0))
-        assert len(tasks) == 12
+        tasks = FAMILY.sample(NoTestFold(fold), part, 2, 40, np.random.default_rng(0))
+        assert len(tasks) == 40
+        assert {task.n_classes for task in tasks} == {2, 3, 4} - ({4} if part == "validation" else set())
         for task in tasks:
-            assert task.support_y.bincount().tolist() == [2] * 3
-            assert task.query_y.bincount().tolist() == [digits.N_TRAIN_QUERY] * 3
+            assert task.support_y.bincount().tolist() == [2] * task.n_classes
+            assert task.query_y.bincount().tolist() == [digits.N_TRAIN_QUERY] * task.n_classes
+            assert len(set(task.class_names)) == task.n_classes
             labels = LABELS[[int(i) for i in task.query_ids]]
             named = [int(name.split("/")[0]) for name in task.class_names]
             assert [named[c] for c in task.query_y.tolist()] == labels.tolist()
@@ -85,15 +87,16 @@ def test_frozen_tasks_are_nested_in_shots_and_tested_on_the_same_query() -> None
         specs = [s for s in FAMILY.freeze(np.random.default_rng(1)) if s.fold == fold.name]
         assert len(specs) == 3
         for spec in specs:
-            one, five, ten = (FAMILY.build(spec, k, fold) for k in (1, 5, 10))
+            one, five, twenty = (FAMILY.build(spec, k, fold) for k in (1, 5, 20))
+            assert one.n_classes == 3
             for c in range(3):
-                first = [t.support_x[t.support_y == c] for t in (one, five, ten)]
-                assert [len(x) for x in first] == [1, 5, 10]
+                first = [t.support_x[t.support_y == c] for t in (one, five, twenty)]
+                assert [len(x) for x in first] == [1, 5, 20]
                 assert torch.equal(first[1], first[2][:5]) and torch.equal(first[0], first[2][:1])
-            assert torch.equal(one.query_x, ten.query_x) and torch.equal(one.query_y, ten.query_y)
+            assert torch.equal(one.query_x, twenty.query_x) and torch.equal(one.query_y, twenty.query_y)
             assert rows_of(one.query_x) == list(spec.query) and len(set(spec.query)) == 3 * FAMILY.n_query
             assert not set(spec.query) & {i for ids in spec.support for i in ids}
-            for rows, y in ((rows_of(ten.support_x), ten.support_y), (spec.query, ten.query_y)):
+            for rows, y in ((rows_of(twenty.support_x), twenty.support_y), (spec.query, twenty.query_y)):
                 pairs = set(zip(LABELS[list(rows)].tolist(), y.tolist(), strict=True))
                 assert len(pairs) == 3 and {d for d, _ in pairs} == digits_of(fold.test)
 
@@ -107,6 +110,8 @@ def test_two_ways() -> None:
     family = Digits(n_test=1, ways=2)
     spec = family.freeze(np.random.default_rng(0))[0]
     assert family.build(spec, 1, family.folds()[0]).n_classes == 2
+    drawn = family.sample(family.folds()[0], "train", 1, 30, np.random.default_rng(0))
+    assert {task.n_classes for task in drawn} == {2, 3, 4}, "what is trained on does not depend on it"
 
 
 def test_scores_by_hand() -> None:
@@ -121,8 +126,8 @@ def test_scores_by_hand() -> None:
 
 
 def test_what_cannot_be_served_is_refused() -> None:
-    for shots in ((), (0,), (1, 11)):
-        with pytest.raises(ParameterError, match="expected numbers from 1 to 10"):
+    for shots in ((), (0,), (1, 21)):
+        with pytest.raises(ParameterError, match="expected numbers from 1 to 20"):
             Digits(shots=shots)
     for ways in (1, 4):
         with pytest.raises(TaskError, match=f"ways is {ways}"):

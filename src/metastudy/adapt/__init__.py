@@ -2,13 +2,58 @@
 
 from metastudy.adapt.attention import Attention
 from metastudy.adapt.base import Mapping
-from metastudy.adapt.gradient import GradientSteps
-from metastudy.adapt.prototypes import Prototypes
+from metastudy.adapt.estimator import Estimator
+from metastudy.adapt.film import FiLM
+from metastudy.adapt.fine_tuned import FineTuned
+from metastudy.adapt.gradient import ANIL, BOIL, MAML, FirstOrderMAML, GradientSteps, MetaSGD
+from metastudy.adapt.memory import TaskMemory
+from metastudy.adapt.proto_maml import ProtoMAML
+from metastudy.adapt.prototypes import CosinePrototypes, Prototypes
+from metastudy.adapt.reptile import Reptile
 from metastudy.adapt.ridge import RidgeHead
+from metastudy.adapt.scratch import FromScratch
 from metastudy.adapt.unadapted import Unadapted
 
-REGISTRY: dict[str, type[Mapping]] = {
-    cls.name: cls for cls in (GradientSteps, RidgeHead, Prototypes, Attention, Unadapted)
-}
+_MAPPINGS: tuple[type[Mapping], ...] = (
+    MAML,
+    FirstOrderMAML,
+    ANIL,
+    BOIL,
+    MetaSGD,
+    Reptile,
+    RidgeHead,
+    Prototypes,
+    CosinePrototypes,
+    ProtoMAML,
+    Attention,
+    FiLM,
+    TaskMemory,
+    Estimator,
+    Unadapted,
+    FineTuned,
+    FromScratch,
+)
+REGISTRY: dict[str, type[Mapping]] = {cls.name: cls for cls in _MAPPINGS}
 
-__all__ = ["REGISTRY", "Attention", "GradientSteps", "Mapping", "Prototypes", "RidgeHead", "Unadapted"]
+__all__ = [
+    "ANIL",
+    "BOIL",
+    "MAML",
+    "REGISTRY",
+    "Attention",
+    "CosinePrototypes",
+    "Estimator",
+    "FiLM",
+    "FineTuned",
+    "FirstOrderMAML",
+    "FromScratch",
+    "GradientSteps",
+    "Mapping",
+    "MetaSGD",
+    "ProtoMAML",
+    "Prototypes",
+    "Reptile",
+    "RidgeHead",
+    "TaskMemory",
+    "Unadapted",
+]

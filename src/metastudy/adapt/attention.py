@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from metastudy.adapt.base import Mapping
-from metastudy.adapt.prototypes import squared_distances
+from metastudy.adapt.prototypes import cosines, squared_distances
 from metastudy.losses import gain_distribution
 from metastudy.model import BaseModel, Params
 from metastudy.tasks import TaskBatch
@@ -20,18 +20,22 @@ from metastudy.tasks import TaskBatch
 class Attention(Mapping):
     """ŷ(x) = Σ_s a(x, x_s) y_s with a = softmax_s(-τ ||φ(x) - φ(x_s)||²) (Matching networks, eq. 1).
 
-    classification and binary return the log (odds) of the attended label mass. Deviations: squared Euclidean
-    distance with a learned τ instead of cosine, no full-context embeddings; a learned output scale for ranking.
+    classification and binary return the log (odds) of the attended label mass. `similarity="cosine"` attends by
+    τ cos(φ(x), φ(x_s)), as in the paper. Deviations: squared Euclidean distance by default, a learned τ, no
+    full-context embeddings; a learned output scale for ranking.
     """
 
     name: ClassVar[str] = "attention"
+    similarity: Literal["euclidean", "cosine"] = "euclidean"
 
     def init(self, model: BaseModel, generator: Generator) -> Params:
-        return {"log_temperature": torch.tensor(8 / model.feature_dim).log(), "log_scale": torch.tensor(0.0)}
+        temperature = 10.0 if self.similarity == "cosine" else 8 / model.feature_dim
+        return {"log_temperature": torch.tensor(temperature).log(), "log_scale": torch.tensor(0.0)}
 
     def adapt(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
         phi_s, phi_q = model.features(theta, batch.support_x), model.features(theta, batch.query_x)
-        logits = -alpha["log_temperature"].exp() * squared_distances(phi_q, phi_s)
+        alike = cosines(phi_q, phi_s) if self.similarity == "cosine" else -squared_distances(phi_q, phi_s)
+        logits = alpha["log_temperature"].exp() * alike
         logits = logits.masked_fill(batch.support_mask[:, None, :] == 0, -torch.inf)
         attention = F.softmax(logits, dim=-1)  # (T, Q, S)
         if batch.kind == "classification":

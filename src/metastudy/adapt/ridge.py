@@ -24,8 +24,8 @@ def solve_ridge(x: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
     n_rows, dim = x.shape[-2:]
     xt = x.transpose(-1, -2)
     if n_rows < dim:
-        return xt @ torch.linalg.solve(x @ xt + penalty * torch.eye(n_rows, dtype=x.dtype), y)
-    return torch.linalg.solve(xt @ x + penalty * torch.eye(dim, dtype=x.dtype), xt @ y)
+        return xt @ torch.linalg.solve(x @ xt + penalty * torch.eye(n_rows, dtype=x.dtype, device=x.device), y)
+    return torch.linalg.solve(xt @ x + penalty * torch.eye(dim, dtype=x.dtype, device=x.device), xt @ y)
 
 
 def targets(batch: TaskBatch) -> Tensor:

@@ -95,7 +95,10 @@ class Family(ABC):
 
     @abstractmethod
     def sample(self, fold: Fold, part: Part, shots: int, n_tasks: int, rng: np.random.Generator) -> list[Task]:
-        """Draw training or validation tasks of one fold; never touches `fold.test`."""
+        """Draw training or validation tasks of one fold; never touches `fold.test`.
+
+        Tasks of one draw may differ in classes and rows: `collate` pads and masks. `shots` is the same for all.
+        """
 
     @abstractmethod
     def freeze(self, rng: np.random.Generator) -> list[TaskSpec]:

@@ -33,16 +33,17 @@ class Digits(Family):
     """3-way k-shot tasks on 1,797 images of 8x8 pixels; splits are by class, never by image.
 
     Three folds: one class group is tested, the next three digits validate, the other four train. In training and
-    validation a whole task may be seen on its side, mirrored or not; views are never mixed within a task, which
-    would reward telling views apart instead of shapes.
+    validation each task draws its own number of classes, from 2 to all that its part of the fold has, and a whole task
+    may be seen on its side, mirrored or not; views are never mixed within a task, which would reward telling views
+    apart instead of shapes.
     """
 
     study: ClassVar[str] = "digits"
     kind: ClassVar[Kind] = "classification"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "log_loss")
-    max_shots: ClassVar[int] = 10
-    shots: tuple[int, ...] = (1, 2, 5, 10)
-    ways: int = 3
+    max_shots: ClassVar[int] = 20
+    shots: tuple[int, ...] = (1, 2, 5, 10, 20)
+    ways: int = 3  # of test tasks
     n_query: int = 10  # per class
     n_test: int = 80  # tasks per fold
 
@@ -91,7 +92,7 @@ class Digits(Family):
         tasks = []
         for i in range(n_tasks):
             view = VIEWS[rng.integers(len(VIEWS))]
-            parts, chosen = [], rng.choice(digits, self.ways, replace=False)
+            parts, chosen = [], rng.choice(digits, rng.integers(2, len(digits) + 1), replace=False)
             for digit in chosen:
                 rows = rng.choice(self._rows[digit], shots + N_TRAIN_QUERY, replace=False)
                 parts.append((rows[:shots], rows[shots:], view))

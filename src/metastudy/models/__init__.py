@@ -1,0 +1,1 @@
+"""Base models f: what learns the features φ, one kind per file."""

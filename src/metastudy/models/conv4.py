@@ -1,0 +1,110 @@
+"""φ of Conv4, the network of most few-shot papers, made fast on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from metastudy.errors import TaskError
+from metastudy.models.base import BaseModel, Params
+from metastudy.models.image_chunks import embed_in_chunks
+from metastudy.models.recompute import recomputed
+
+FEW_IMAGES = 25  # up to so many, what the first block keeps for its backward pass stays in the cache
+
+
+def block(x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+    """3x3 convolution, layer norm, 2x2 max-pool, ReLU: (B, G*I, H, W) -> (B, G*O, H // 2, W // 2), in G groups.
+
+    weight (G, O, 3, 3, I); bias, scale and offset (G, O). Pooled before ReLU, which gives the same and leaves ReLU a
+    quarter of the work.
+    """
+    groups = weight.shape[0]
+    x = F.conv2d(x, weight.permute(0, 1, 4, 2, 3).flatten(0, 1), bias.flatten(), padding=1, groups=groups)
+    return F.relu(F.max_pool2d(F.group_norm(x, groups, scale.flatten(), offset.flatten()), 2))
+
+
+def embed(x: Tensor, weights: Sequence[Tensor], recompute: bool = False) -> Tensor:
+    """(B, G*I, H, W) -> (B, G*d); `weights` are those of `block`, one block after another.
+
+    `recompute` keeps nothing of the first block for the backward pass.
+    """
+    # the channels of a pixel side by side, here and in what follows: torch pools 20 times as fast
+    x = x.to(memory_format=torch.channels_last)
+    for i in range(0, len(weights), 4):
+        if recompute and i == 0:
+            x = recomputed(block, x, *weights[:4])
+        else:
+            x = block(x, *weights[i : i + 4])
+    return x.flatten(1)
+
+
+@dataclass(frozen=True)
+class Conv4(BaseModel):
+    """Blocks of 3x3 convolution, norm, ReLU and 2x2 max-pool on x (T, N, in_channels, side, side); φ is what is left.
+
+    Sources: Vinyals et al. 2016, sec. 4.1; Snell et al. 2017; with 28 x 28 images d = channels. Deviation: layer norm
+    over each image's own activations (scale and offset per channel) instead of batch norm, so that no query looks at
+    another. Instance norm (each channel by itself) is as good an answer to that, but <MEASURED>.
+
+    Kernels are stored (O, 3, 3, I), which is how they lie in memory when channels come last; norms as (1, O).
+
+    On a CPU, weights per task run as one ordinary convolution per task (a grouped one is several times slower in
+    backward); `tasks_at_once` tells `meta_gradient` to spread tasks over threads. Weights shared by all images run in
+    chunks of images over threads. Elsewhere tasks are the groups of a grouped convolution.
+    """
+
+    side: int = 28
+    in_channels: int = 1
+    channels: int = 64
+    n_blocks: int = 4
+    tasks_at_once: ClassVar[int | None] = 1
+
+    def __post_init__(self) -> None:
+        if self.side < 2**self.n_blocks:
+            raise TaskError(
+                f"images of side {self.side} vanish: {self.n_blocks} blocks halve them to nothing; expected a side of "
+                f"at least {2**self.n_blocks}, or fewer blocks"
+            )
+
+    @property
+    def feature_dim(self) -> int:
+        return self.channels * (self.side >> self.n_blocks) ** 2
+
+    def init_features(self, generator: Generator) -> Params:
+        """He (2015) for kernels, zero bias; norms start as the identity."""
+        params: Params = {}
+        for i in range(self.n_blocks):
+            n_in = self.channels if i else self.in_channels
+            kernel = torch.randn(self.channels, 3, 3, n_in, generator=generator) * sqrt(2 / (9 * n_in))
+            params[f"conv{i}.weight"], params[f"conv{i}.bias"] = kernel, torch.zeros(1, self.channels)
+            params[f"norm{i}.weight"], params[f"norm{i}.bias"] = (f(1, self.channels) for f in (torch.ones, torch.zeros))
+        return params
+
+    def _weights(self, params: Params) -> list[Tensor]:
+        """The weights of φ in the order of `embed`, with tasks as groups; shared ones are one group."""
+        found = []
+        for i in range(self.n_blocks):
+            kernel = params[f"conv{i}.weight"]
+            rows = [params[f"{name}{i}.{part}"] for name, part in (("conv", "bias"), ("norm", "weight"), ("norm", "bias"))]
+            found += [kernel[None], *rows] if kernel.dim() == 4 else [kernel, *(row[:, 0] for row in rows)]
+        return found
+
+    def features(self, params: Params, x: Tensor) -> Tensor:
+        n_tasks, n_rows = x.shape[:2]
+        weights, on_cpu = self._weights(params), x.device.type == "cpu"
+        if params["conv0.weight"].dim() == 4:
+            images = x.flatten(0, 1)
+            phi = embed_in_chunks(embed, images, weights) if on_cpu else embed(images, weights)
+            return phi.reshape(n_tasks, n_rows, self.feature_dim)
+        if on_cpu:
+            many = n_rows > FEW_IMAGES
+            return torch.stack([embed(x[t], [w[t : t + 1] for w in weights], many) for t in range(n_tasks)])
+        images = x.transpose(0, 1).flatten(1, 2)  # (N, T*C, H, W)
+        return embed(images, weights).reshape(n_rows, n_tasks, self.feature_dim).transpose(0, 1)
