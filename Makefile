@@ -22,6 +22,7 @@ help:  ## Print this list
 	@echo
 	@echo "  PROFILE=quick|full   parameters of the notebooks (notebooks/parameters/), now $(PROFILE)"
 	@echo "  PYTHON=...           a Python 3.11 to make .venv from, now $(PYTHON)"
+	@echo '  WORKS="sinusoid ..." parts of the speed measurement; also head, conv4, protonet'
 	@echo "  TORCH_INDEX=URL      where torch comes from; for its build without CUDA on Linux:"
 	@echo "                       make env TORCH_INDEX=https://download.pytorch.org/whl/cpu"
 
@@ -60,7 +61,7 @@ notebooks: reproduce  ## Put the outputs of the executed notebooks into the comm
 verify: env  ## Check results/ against its manifests and against the committed tables
 	@$(PY) -m metastudy.verify --profile $(PROFILE)
 
-bench: $(BENCH_STAMP)  ## Measure speed against other implementations, which it installs; parts: WORKS="sinusoid head"
+bench: $(BENCH_STAMP)  ## Measure speed beside other implementations, which it installs
 	@$(PY) -m benchmarks.run $(if $(WORKS),--works $(WORKS))
 
 # On top of the lock, and without dependencies: nothing of the study's own may be replaced, least of all torch.

@@ -50,11 +50,13 @@ class Implementation:
         return None
 
     def version(self) -> str:
-        """Name and version of the package that does the work."""
+        """Name and version of the package that does the work, without a local label such as "+cpu"."""
+        name = self.packages[0]
         try:
-            return f"{self.packages[0]} {metadata.version(self.packages[0])}"
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:  # a copy on the path
-            return f"{self.packages[0]} {getattr(importlib.import_module(self.packages[0]), '__version__', '')}".strip()
+            version = getattr(importlib.import_module(name), "__version__", "of unknown version")
+        return f"{name} {version.split('+')[0]}"
 
     def build(self, work: Work, dtype: DType) -> Form:
         module, _, attribute = self.builder.partition(":")

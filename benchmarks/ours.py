@@ -1,7 +1,7 @@
 """The same steps with this study's learner: tasks at once, in whatever form its engine chooses.
 
-It does more than the others: the inner step sizes are parameters too, so their gradients are computed and Adam moves
-them. They are left out of the comparison of gradients.
+It does more than the others: inner step sizes, or the temperature of prototypes, are parameters too, so their
+gradients are computed and Adam moves them. They are left out of the comparison of gradients.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.forms import DType
 from benchmarks.works import LEARNING_RATE, N_BLOCKS, SIDE, Work
-from metastudy.adapt import GradientSteps, Prototypes
+from metastudy.adapt import MAML, Prototypes
 from metastudy.meta_gradient import loss_and_gradient
 from metastudy.mixture import MetaLearner
 from metastudy.model import MLP, BaseModel, Conv4, Params
@@ -60,7 +60,7 @@ class Ours:
     def __init__(self, work: Work, dtype: DType) -> None:
         kind = getattr(torch, dtype)
         if work.adapting == "maml":
-            mapping = GradientSteps(n_steps=work.steps, initial_step_size=work.step_size)
+            mapping = MAML(n_steps=work.steps, initial_step_size=work.step_size)
         else:
             mapping = Prototypes()
         self.learner = MetaLearner(base_model(work), (mapping,))

@@ -78,7 +78,9 @@ class Work:
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Fresh parameters. The head is one row, which classifiers repeat for each class: the study's learner shares
-        it, so that all start from equal ones, and the gradients of a library's rows add up to that of ours.
+        it, so that all start from equal ones, and the gradients of a library's rows add up to that of ours (zero).
+
+        Equal rows have no inner gradient into the features at the first step. A form that skips it must say so.
         """
         rng = np.random.default_rng(0)
         found: dict[str, np.ndarray] = {}

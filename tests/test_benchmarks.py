@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import figure, forms, run, timing
+from benchmarks import check, figure, forms, run, timing
 from benchmarks.forms import IMPLEMENTATIONS, Implementation
+from benchmarks.table import COLUMNS, merged, timings
 from benchmarks.works import WORKS, Work
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +43,7 @@ def test_all_forms_have_the_same_meta_gradient(name: str, key: str, references: 
         pytest.skip(missing)
     loss, gradient = IMPLEMENTATIONS[key].build(shrunken(WORKS[name]), "float64").gradient()
     assert loss == pytest.approx(references[name][0], rel=1e-12)
-    assert run.gradient_error(gradient, references[name][1]) < 1e-10
+    assert check.gradient_error(gradient, references[name][1]) < 1e-10
 
 
 @pytest.mark.parametrize("key", ["metastudy", "loop", "module"])
@@ -66,11 +67,11 @@ def test_works_are_the_same_each_time_and_exact_in_float32(work: Work) -> None:
 
 def test_a_wrong_gradient_is_found() -> None:
     right = {"a": np.ones((2, 2)), "zero": np.zeros(3)}
-    assert run.gradient_error(right, right) == 0
-    assert run.gradient_error({"a": np.ones((2, 2)), "zero": np.full(3, 1e-12)}, right) < 1e-9
-    assert run.gradient_error({"a": np.ones((2, 2)), "zero": np.full(3, 1e-3)}, right) > 1e-2
-    with pytest.raises(run.GradientsDiffer, match="expected"):
-        run.gradient_error({"a": np.ones((2, 2))}, right)
+    assert check.gradient_error(right, right) == 0
+    assert check.gradient_error({"a": np.ones((2, 2)), "zero": np.full(3, 1e-12)}, right) < 1e-9
+    assert check.gradient_error({"a": np.ones((2, 2)), "zero": np.full(3, 1e-3)}, right) > 1e-2
+    with pytest.raises(check.GradientsDiffer, match="expected"):
+        check.gradient_error({"a": np.ones((2, 2))}, right)
 
 
 class Answers:
@@ -86,13 +87,13 @@ class Answers:
 
 
 def test_nothing_is_timed_where_gradients_differ() -> None:
-    reference = run.Reference.of(Answers(0, 1e-6))
+    reference = check.Reference.of(Answers(0, 1e-6))
     assert reference.errors(Answers(0, 9e-5)) == pytest.approx((0, 9e-5))
-    with pytest.raises(run.GradientsDiffer, match="float32 is off by 2.0e-04; expected at most 1e-04"):
+    with pytest.raises(check.GradientsDiffer, match="float32 is off by 2.0e-04; expected at most 1e-04"):
         reference.errors(Answers(0, 2e-4))
-    with pytest.raises(run.GradientsDiffer, match="float64 is off by"):
+    with pytest.raises(check.GradientsDiffer, match="float64 is off by"):
         reference.errors(Answers(1e-7, 0))
-    assert run.Reference.of(Answers(0, 1e-4)).errors(Answers(0, 2e-4)) == pytest.approx((0, 2e-4))
+    assert check.Reference.of(Answers(0, 1e-4)).errors(Answers(0, 2e-4)) == pytest.approx((0, 2e-4))
 
 
 def test_what_is_missing_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +107,7 @@ def test_what_is_missing_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyP
 
 
 def test_a_process_answers_and_says_why_it_died() -> None:
-    with timing.Worker("metastudy", "sinusoid", 1) as worker:
+    with timing.Worker("loop", "sinusoid", 1) as worker:
         assert set(worker.gradient("float32", small=True)) == set(WORKS["sinusoid"].parameters())
         answer = worker.steps(2)
         assert answer["seconds"] > 0 and answer["peak_rss_mb"] > 50
@@ -123,9 +124,7 @@ def rows(work: Work, seconds: dict[str, list[float]]) -> list[dict[str, object]]
         "version": "",
         "machine": "",
     }
-    return [
-        {"implementation": IMPLEMENTATIONS[name].label, **checked, **run.timings(work, name, turns)} for name in turns
-    ]
+    return [{"implementation": IMPLEMENTATIONS[name].label, **checked, **timings(work, name, turns)} for name in turns]
 
 
 def test_ratios_are_medians_of_rounds_and_the_baseline_is_named() -> None:
@@ -139,21 +138,28 @@ def test_ratios_are_medians_of_rounds_and_the_baseline_is_named() -> None:
     assert table["target"].isna().all() and table["ratio_to_learn2learn"].isna().all()
 
 
+def test_the_report_warns_where_the_machine_was_busy() -> None:
+    part = pd.DataFrame(rows(WORKS["sinusoid"], {"metastudy": [0.1], "higher": [1.0]}))
+    assert "times higher" in run.report(part) and "warning" not in run.report(part)
+    part.loc[1, "cores_taken_by_others"] = 0.8
+    assert "warning: other programs took up to 0.8 cores while higher ran" in run.report(part)
+
+
 def test_measuring_some_works_keeps_the_rows_of_the_others(tmp_path: Path) -> None:
     path = tmp_path / "speed.csv"
-    first = run.merged(rows(WORKS["protonet"], {"metastudy": [0.1], "module": [0.2]}), path)
-    assert list(first.columns) == list(run.COLUMNS)
+    first = merged(rows(WORKS["protonet"], {"metastudy": [0.1], "module": [0.2]}), path)
+    assert list(first.columns) == list(COLUMNS)
     first.to_csv(path, index=False)
-    again = run.merged(rows(WORKS["sinusoid"], {"metastudy": [0.1], "loop": [0.2]}), path)
+    again = merged(rows(WORKS["sinusoid"], {"metastudy": [0.1], "loop": [0.2]}), path)
     assert again["work"].tolist() == [WORKS["sinusoid"].title] * 2 + [WORKS["protonet"].title] * 2
-    assert run.merged(rows(WORKS["protonet"], {"module": [0.2]}), path)["implementation"].tolist() == ["plain module"]
+    assert merged(rows(WORKS["protonet"], {"module": [0.2]}), path)["implementation"].tolist() == ["plain module"]
 
 
 def test_the_committed_table_has_the_columns() -> None:
     table = pd.read_csv(ROOT / "results" / "bench" / "speed.csv")
-    assert list(table.columns) == list(run.COLUMNS)
+    assert list(table.columns) == list(COLUMNS)
     assert set(table["work"]) <= {work.title for work in WORKS.values()}
-    assert (table["gradient_error_float64"] <= run.TOLERANCE["float64"]).all()
+    assert (table["gradient_error_float64"] <= check.TOLERANCE["float64"]).all()
 
 
 def test_the_figure_has_a_bar_for_each_row_and_one_colour_for_ours() -> None:

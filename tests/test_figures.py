@@ -168,18 +168,6 @@ def test_the_forest_shows_each_interval_in_the_colour_of_its_verdict() -> None:
     assert "undecided  +0.1 [-0.5, +0.9]" in [t.get_text() for t in second.texts]
 
 
-def test_learning_curves_hold_mean_and_range_over_folds_and_seeds() -> None:
-    rows = [(f, m, s, step, 1.0 + s + step / 10) for f in "ab" for m in METHODS for s in (0, 1) for step in (0, 10)]
-    history = pd.DataFrame(rows, columns=["fold", "method", "seed", "step", "validation_loss"])
-    (ax,) = drawn(figures.learning_curves(history, ["absent", *METHODS], "loss (nats)")).axes
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("meta-training step", "loss (nats)", "linear")
-    assert [line.get_label() for line in ax.lines] == METHODS
-    assert ax.lines[-1].get_ydata().tolist() == [1.5, 2.5] and ax.lines[-1].get_color() == figures.G_COLOUR
-    band = ax.collections[0].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == (1.0, 3.0)
-    assert drawn(figures.learning_curves(history, METHODS, "loss", log=True)).axes[0].get_yscale() == "log"
-
-
 def test_mixture_weights_stack_to_one() -> None:
     family = ToyFamily("regression", shots=(1, 3), n_test=2)
     fold, g = family.folds()[0], mixture_and_members(MAML(1), RidgeHead())[-1]

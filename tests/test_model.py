@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from helpers import random_params
-from metastudy.model import HEAD_BIAS, HEAD_WEIGHT, MLP, ColumnNet, ConvNet, is_head, n_parameters, per_task
+from metastudy.model import (
+    HEAD_BIAS,
+    HEAD_WEIGHT,
+    MLP,
+    ColumnNet,
+    Conv4,
+    ConvNet,
+    SetNet,
+    VectorNet,
+    is_head,
+    n_parameters,
+    per_task,
+)
 
 MODELS = {
     "mlp": (MLP(4, (6, 5)), (4,)),
     "conv": (ConvNet(side=8, channels=(3, 2)), (1, 8, 8)),
+    "conv4": (Conv4(side=17, channels=3), (1, 17, 17)),
+    "conv4, colours": (Conv4(side=9, in_channels=3, channels=3, n_blocks=2), (3, 9, 9)),
     "columns": (ColumnNet(channels=3, n_columns=4, hidden=5, width=3), (4, 3)),
+    "set": (SetNet(channels=3, hidden=6, width=5), (4, 3)),
+    "vectors": (VectorNet(6, hidden=5, n_blocks=2), (6,)),
 }
 
 
@@ -52,6 +66,26 @@ def test_parameters_of_each_task_are_used_for_that_task_alone(case) -> None:
 def test_rows_do_not_look_at_each_other(case) -> None:
     model, params, x = case
     torch.testing.assert_close(model(params, x[:, 1:2]), model(params, x)[:, 1:2], rtol=0, atol=1e-12)
+    others = torch.cat([7 * x[:, :1], x[:, 1:2], x[:, 2:] - 3], 1)
+    torch.testing.assert_close(model(params, others)[:, 1:2], model(params, x)[:, 1:2], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("copies", [None, 2], ids=["shared", "per task"])
+def test_single_precision_stays_single_and_agrees(case, copies) -> None:
+    model, params, x = case
+    params = per_task(params, copies) if copies else params
+    found = model({k: v.float() for k, v in params.items()}, x.float())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), model(params, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("copies", [None, 2], ids=["shared", "per task"])
+def test_everything_stays_on_the_device_of_its_inputs(case, copies) -> None:
+    """On the device that only knows shapes: an operation with a tensor of the CPU fails there."""
+    model, params, x = case
+    params = per_task(params, copies) if copies else params
+    phi = model.features({k: v.to("meta") for k, v in params.items()}, x.to("meta"))
+    assert phi.device.type == "meta" and phi.shape == (2, 3, model.feature_dim)
 
 
 def test_same_generator_same_start(case) -> None:
@@ -84,42 +118,3 @@ def test_patches_times_a_matrix_are_a_convolution(side: int) -> None:
         n_in = channels
     assert h[0].numel() == model.feature_dim
     torch.testing.assert_close(model.features(params, x), h.reshape(2, 3, -1), rtol=0, atol=1e-11)
-
-
-def table(n_columns: int = 4, seed: int = 0) -> torch.Tensor:
-    x = data((n_columns, 3), seed=seed)
-    x[..., -1] = 1
-    return x
-
-
-@settings(max_examples=10, deadline=None)
-@given(st.permutations(range(4)))
-def test_a_shared_head_does_not_see_the_order_of_columns(order) -> None:
-    model, x = MODELS["columns"][0], table()
-    params = model.untied(random_params(model))
-    torch.testing.assert_close(model(params, x[:, :, list(order)]), model(params, x), rtol=0, atol=1e-12)
-
-
-def test_an_untied_head_tells_columns_apart() -> None:
-    model, x = MODELS["columns"][0], table()
-    shared = random_params(model)
-    params = model.untied(shared)
-    assert shared[HEAD_WEIGHT].shape == (3, 1) and params[HEAD_WEIGHT].shape == (model.feature_dim, 1) == (12, 1)
-    params[HEAD_WEIGHT] = params[HEAD_WEIGHT] * torch.linspace(0, 1, 12)[:, None]
-    assert not torch.allclose(model(params, x.flip(2)), model(params, x))
-
-
-def test_padding_columns_have_no_influence() -> None:
-    model, x = MODELS["columns"][0], table()
-    narrow = ColumnNet(channels=3, n_columns=2, hidden=5, width=3)
-    shared = random_params(model)
-    padded = x.clone()
-    padded[:, :, 2:, -1] = 0  # the last two columns are padding; what stands in their other channels is not read
-    expected = narrow(narrow.untied(shared), x[:, :, :2])
-    torch.testing.assert_close(model(model.untied(shared), padded), expected, rtol=0, atol=1e-12)
-
-
-def test_the_first_feature_of_a_column_is_its_plain_value() -> None:
-    model, x = MODELS["columns"][0], table()
-    phi = model.features(random_params(model), x).reshape(2, 3, 4, 3)
-    torch.testing.assert_close(phi[..., 0], x[..., 0] / 2, rtol=0, atol=1e-12)  # four columns: divided by sqrt(4)

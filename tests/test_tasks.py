@@ -77,3 +77,17 @@ def test_padding_shares_a_group_with_no_task_of_the_batch() -> None:
     batch = collate([make_task("ranking", 0, 4, 3, n_groups=1), make_task("ranking", 1, 9, 8, n_groups=3)])
     real = batch.support_group[batch.support_mask == 1]
     assert set(batch.support_group[batch.support_mask == 0].tolist()) == {int(real.max()) + 1}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_of_a_batch_holds_its_tasks_as_they_were(kind) -> None:
+    tasks = [make_task(kind, seed, n_support=6 + seed, n_query=5 + seed, name=f"t{seed}") for seed in range(4)]
+    batch = collate(tasks)
+    part = batch.part(slice(1, 3))
+    assert part.n_tasks == 2 and part.kind == kind and [t.id for t in part.tasks] == ["t1", "t2"]
+    for field in dataclasses.fields(batch):
+        whole, piece = getattr(batch, field.name), getattr(part, field.name)
+        if isinstance(whole, torch.Tensor):
+            assert torch.equal(piece, whole[1:3]) and piece.data_ptr() == whole[1:3].data_ptr()  # no copy
+    with pytest.raises(TaskError, match="none of the batch's 4 tasks"):
+        batch.part(slice(4, 6))

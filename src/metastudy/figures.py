@@ -57,7 +57,7 @@ def colours(methods: Sequence[str]) -> dict[str, str]:
     return {m: rest[i % len(rest)] for i, m in enumerate(others)} | {"g": G_COLOUR}
 
 
-def _shots_panel(ax: Axes, part: pd.DataFrame, methods: Sequence[str], palette: dict[str, str]) -> None:
+def shots_panel(ax: Axes, part: pd.DataFrame, methods: Sequence[str], palette: dict[str, str]) -> None:
     """Curves over shots; points are moved sideways a little, so that intervals do not hide each other."""
     shots = sorted(part["shots"].unique())
     position = {k: i for i, k in enumerate(shots)}
@@ -85,7 +85,7 @@ def shots_curves(
     palette = colours(methods)
     chosen = table[table["metric"] == metric]
     for ax, family, title in zip(axes[0], families, titles or families, strict=True):
-        _shots_panel(ax, chosen[chosen["family"] == family], methods, palette)
+        shots_panel(ax, chosen[chosen["family"] == family], methods, palette)
         ax.set(xlabel=xlabel, ylabel=label(metric) if ax is axes[0][0] else "", title=title if titles else "")
         if log:
             ax.set_yscale("log")
@@ -101,7 +101,7 @@ def gain_curves(gains: pd.DataFrame, metric: str, reference: str, methods: Seque
     shown = [m for m in methods if m != reference]
     ax.axhline(0, color="0.35", linewidth=1.4)
     ax.annotate(reference, (0.995, 0), xycoords=("axes fraction", "data"), va="bottom", ha="right", fontsize=9)
-    _shots_panel(ax, gains, shown, colours(methods))
+    shots_panel(ax, gains, shown, colours(methods))
     ax.set(xlabel=xlabel, ylabel=f"{label(metric)}: gain over {reference}")
     figure.legend(loc="outside right upper", frameon=False, title="method (95% interval)")
     return figure
@@ -135,20 +135,6 @@ def forest(verdicts: pd.DataFrame, margins: dict[str, float]) -> Figure:
         ax.set_title(f"{STUDIES.get(study, study)}, {rows['shots'][0]} examples", loc="left", fontsize=11)
         ax.set_xlabel(f"gain of g in {label(rows['metric'][0])}", fontsize=9)
     figure.supxlabel("right of 0: g is better; grey band: too small a difference to matter", fontsize=9, color="0.35")
-    return figure
-
-
-def learning_curves(history: pd.DataFrame, methods: Sequence[str], ylabel: str, log: bool = False) -> Figure:
-    """Validation loss on unseen tasks during meta-training: mean over folds and seeds, band from lowest to highest."""
-    style()
-    figure, ax = plt.subplots(figsize=(7, 4))
-    palette = colours(methods)
-    for i, method in enumerate(m for m in methods if m in set(history["method"])):
-        rows = history[history["method"] == method].groupby("step")["validation_loss"].agg(["mean", "min", "max"])
-        ax.plot(rows.index, rows["mean"], label=method, color=palette[method], marker=MARKERS[i % len(MARKERS)], ms=4)
-        ax.fill_between(rows.index, rows["min"], rows["max"], color=palette[method], alpha=0.12, linewidth=0)
-    ax.set(xlabel="meta-training step", ylabel=ylabel, yscale="log" if log else "linear")
-    ax.legend(frameon=False, title="method (band: all folds, seeds)")
     return figure
 
 

@@ -24,7 +24,7 @@ from metastudy.adapt.adam import train_on_support
 from metastudy.families.base import Family, Fold
 from metastudy.losses import PROBABILISTIC, loss, predict
 from metastudy.mixture import MetaLearner, without_prefix
-from metastudy.model import HEAD_BIAS, HEAD_WEIGHT, Params
+from metastudy.model import HEAD_BIAS, HEAD_WEIGHT, BaseModel, Params
 from metastudy.tasks import Task, TaskBatch, collate
 from metastudy.train import TrainConfig, Trained, meta_train, minimise, rng_for, torch_generator, with_gradient
 from metastudy.trained import load
@@ -110,10 +110,14 @@ class Method(ABC):
 
 @dataclass(frozen=True)
 class MetaMethod(Method):
-    """(θ, α, β) meta-trained together: g, or a classical method when it holds a single mapping."""
+    """(θ, α, β) meta-trained together: g, or a classical method when it holds a single mapping.
+
+    `model` stands in for the family's own base model, where base models are compared.
+    """
 
     name: str
     mappings: tuple[Mapping, ...]
+    model: BaseModel | None = None
 
     def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
         learner = self._learner(family)
@@ -129,7 +133,7 @@ class MetaMethod(Method):
         return self._fitted(learner, load(path, learner))
 
     def _learner(self, family: Family) -> MetaLearner:
-        return MetaLearner(family.model(), self.mappings)
+        return MetaLearner(self.model or family.model(), self.mappings)
 
     def _fitted(self, learner: MetaLearner, trained: Trained) -> Fitted:
         return Fitted(in_chunks(lambda batch, _: learner.predict(trained.params, batch)), learner, trained)

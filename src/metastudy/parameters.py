@@ -42,6 +42,10 @@ class BaseModelStudy(Parameters):
     folds: Annotated[int, Field(ge=2)]
     repeats: Count
     sizes: Counts  # labelled training rows
+    seeds: Count
+    steps: Count  # of meta-training
+    digits_shots: Counts
+    diagnosis_shots: Counts
 
 
 class CrossValidated(Parameters):
@@ -58,6 +62,8 @@ class MetaTraining(Parameters):
     sinusoid_shots: Counts
     digits_steps: Count
     digits_shots: Counts
+    transfer_steps: Count
+    transfer_seeds: Count
 
 
 class TextSummarization(CrossValidated):

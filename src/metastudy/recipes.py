@@ -11,8 +11,10 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 
 from metastudy import task_lists
 from metastudy.abtest import summarise
@@ -42,6 +44,7 @@ from metastudy.methods import (
     Classifier,
     FineTuned,
     Fitted,
+    MetaMethod,
     Method,
     Scratch,
     alone,
@@ -49,10 +52,20 @@ from metastudy.methods import (
     mixture_and_members,
     pooled,
 )
+from metastudy.model import MLP, ConvNet, SetNet
 from metastudy.staleness import code_hash
 from metastudy.study import Run
 from metastudy.tasks import Task
 from metastudy.train import TrainConfig
+
+METHOD_GROUPS = {
+    "gradient steps": ("maml", "fomaml", "anil", "boil", "meta_sgd", "reptile", "proto_maml"),
+    "closed form, distance, memory": (
+        "ridge", "prototypes", "cosine_prototypes", "attention", "film", "task_memory", "estimator"
+    ),
+    "baselines": ("from scratch", "fine-tuned", "pooled", "logistic regression"),
+}  # fmt: skip
+"""Panels of notebook 03's figures."""
 
 C_GRID: tuple[dict[str, object], ...] = tuple({"C": c} for c in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0))
 
@@ -73,10 +86,38 @@ def sinusoid_methods() -> list[Method]:
 def digits_methods() -> list[Method]:
     """Every way of adapting that makes sense for renamed classes, alone, and g. Logistic regression on the pixels is
     the bar: the images are small and clean."""
-    logistic = Classifier("logistic regression", LogisticRegression, C_GRID)
+    logistic = Classifier("logistic regression", LogisticRegression, C_GRID[::2])
     others = FirstOrderMAML(), ANIL(), MetaSGD(), ProtoMAML(), Reptile(), CosinePrototypes(), FiLM(), Estimator()
-    mappings = MAML(), RidgeHead(initial_scale=4.0), Prototypes(), Attention(), TaskMemory(initial_scale=4.0)
+    mappings = MAML(), RidgeHead(initial_scale=4.0), Prototypes(), Attention(), TaskMemory(12, initial_scale=4.0)
     return [logistic, Scratch(), FineTuned(), *alone(*others), *mixture_and_members(*mappings)]
+
+
+def digits_base_models() -> list[Method]:
+    """Base models under one mapping, the ridge head, and scikit-learn classifiers that see the support alone."""
+    heads = (RidgeHead(initial_scale=4.0),)
+    return [
+        MetaMethod("pixels", heads, MLP(64, ())),
+        MetaMethod("MLP", heads, MLP(64, (64, 64))),
+        MetaMethod("conv net", heads),
+        MetaMethod("conv net, 2 blocks", heads, ConvNet(side=8, channels=(32, 32))),
+        Classifier("logistic regression", LogisticRegression, C_GRID[::2]),
+        Classifier("random forest", RandomForestClassifier, ({"n_estimators": 30, "random_state": 0},)),
+        Classifier("nearest neighbour", KNeighborsClassifier, ({"n_neighbors": 1},)),
+    ]
+
+
+def diagnosis_base_models(n_columns: int) -> list[Method]:
+    """The same question for tables whose columns differ from task to task; channel 0 holds the plain values."""
+    heads = (RidgeHead(initial_scale=2.0),)
+    return [
+        MetaMethod("columns as they are", heads, MLP(4 * n_columns, ())),
+        MetaMethod("MLP", heads, MLP(4 * n_columns, (64, 64))),
+        MetaMethod("column net", heads),
+        MetaMethod("set net", heads, SetNet(channels=4)),
+        Classifier("logistic regression", LogisticRegression, C_GRID[::2], channel=0),
+        Classifier("random forest", RandomForestClassifier, ({"n_estimators": 30, "random_state": 0},), channel=0),
+        Classifier("naive Bayes", GaussianNB, ({"var_smoothing": 0.5},), channel=0),
+    ]
 
 
 def diagnosis_methods() -> list[Method]:
@@ -104,9 +145,11 @@ def frozen(run: Run, family: Family) -> list[TaskSpec]:
 
 
 def evaluate(
-    run: Run, family: Family, methods: Sequence[Method], config: TrainConfig
+    run: Run, family: Family, methods: Sequence[Method], config: TrainConfig, name: str | None = None
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Cross-validate on the frozen tasks of the run's profile; write scores and table; give both back.
+
+    `name` is that of the study in scores and table, where it is another question on a family's tasks.
 
     Uses `seed`, `seeds` and `jobs` of the run's parameters. An interrupted run goes on where it stopped.
     """
@@ -122,9 +165,11 @@ def evaluate(
         cache=run.folder / ".partial",
         code_key=code_hash(__name__, type(family).__module__),
     )
+    if name:
+        result = replace(result, scores=result.scores.assign(study=name))
     table = summarise(result.scores, family.clustered)
-    run.scores(result.scores, family.study)
-    run.table(table, family.study)
+    run.scores(result.scores, name or family.study)
+    run.table(table, name or family.study)
     return result, table
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -38,6 +39,14 @@ def one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@cache
+def _keep_freed_memory() -> None:
+    """Once: let glibc keep what is freed (tens of MB) instead of handing it back to the system, where each piece would
+    fetch it again page by page, both threads waiting for one lock. Freeing one large block moves its thresholds.
+    """
+    torch.empty(30_000_000, dtype=torch.uint8)
+
+
 def _start_worker() -> None:
     torch.get_num_threads()  # a thread takes torch's default at its first call: that must lie behind us
     torch.set_num_threads(1)
@@ -51,6 +60,7 @@ def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) ->
     (about 0.1 ms to start), so forked and spawned processes have nothing to inherit.
     """
     number = min(n_threads(), len(items))
+    _keep_freed_memory()
     with one_thread_each():
         if number <= 1:
             return [function(item) for item in items]

@@ -1,4 +1,4 @@
-"""Reptile's rule: the start moves towards where gradient steps on all of a task's rows lead."""
+"""Reptile's rule: the start moves towards where gradient steps on a task's support lead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from helpers import batch_of, in_double, make_task, moved, random_params, small_mlp
 from metastudy.adapt.gradient import FirstOrderMAML, widen_head
-from metastudy.adapt.reptile import Reptile, all_rows_as_support
+from metastudy.adapt.reptile import Reptile
 from metastudy.losses import loss, predict
 from metastudy.mixture import MetaLearner
 from metastudy.tasks import KINDS, collate
@@ -31,7 +31,7 @@ def test_the_rule_is_the_mean_way_to_the_adapted_weights_by_a_plain_loop(kind) -
     for name in theta:
         ways = []
         for task in tasks:
-            batch = all_rows_as_support(in_double(collate([task])))
+            batch = in_double(collate([task]))
             own = {k: v.detach().clone() for k, v in widen_head(theta, batch.n_classes).items()}
             start = dict(own)
             for _ in range(4):
@@ -48,16 +48,6 @@ def test_the_rule_is_the_mean_way_to_the_adapted_weights_by_a_plain_loop(kind) -
             ways.append(way.mean(1, keepdim=True) if name.startswith("head") else way)
         torch.testing.assert_close(found[name], torch.stack(ways).mean(0), rtol=1e-8, atol=1e-8)
     assert max(float(g.abs().max()) for g in found.values()) > 1e-2
-
-
-def test_all_rows_count_once_and_groups_stay_apart() -> None:
-    batch = collate([make_task("ranking", 0, 4, 3), make_task("ranking", 1, 6, 5)])
-    joined = all_rows_as_support(batch)
-    assert joined.support_mask.sum(1).tolist() == [7, 11]
-    assert joined.support_x.shape[1] == 11 and torch.equal(joined.query_x, batch.query_x)
-    real = joined.support_mask[0] > 0
-    rows = torch.cat([batch.support_mask[0], torch.zeros(5)]) > 0
-    assert not set(joined.support_group[0][rows].tolist()) & set(joined.support_group[0][real & ~rows].tolist())
 
 
 @pytest.mark.parametrize("kind", KINDS)

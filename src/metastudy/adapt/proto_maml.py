@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from metastudy.adapt.base import Mapping
-from metastudy.adapt.gradient import adapted_scores, linear_chain
+from metastudy.adapt.gradient import adapted_scores
 from metastudy.adapt.prototypes import Prototypes, memberships, weighted_means
 from metastudy.model import HEAD_BIAS, HEAD_WEIGHT, BaseModel, Params
 from metastudy.tasks import Kind, TaskBatch
@@ -29,32 +29,6 @@ def prototype_head(phi: Tensor, alpha: Params, batch: TaskBatch) -> tuple[Tensor
     if batch.kind == "classification":
         return weight, bias
     return weight[..., 1:] - weight[..., :1], bias[..., 1:] - bias[..., :1] + alpha["offset"]
-
-
-@dataclass(frozen=True, eq=False)
-class _OwnHead(BaseModel):
-    """f with a head of each task's own; the head in θ is what was added to it since.
-
-    A step on the sum is a step on what is added, so gradient steps from any start, one per task, are gradient steps
-    from zeros that all tasks share.
-    """
-
-    base: BaseModel
-    weight: Tensor  # (T, d, C)
-    bias: Tensor  # (T, 1, C)
-
-    @property
-    def feature_dim(self) -> int:
-        return self.base.feature_dim
-
-    def init_features(self, generator: Generator) -> Params:
-        return self.base.init_features(generator)
-
-    def features(self, params: Params, x: Tensor) -> Tensor:
-        return self.base.features(params, x)
-
-    def head(self, params: Params, phi: Tensor) -> Tensor:
-        return phi @ (self.weight + params[HEAD_WEIGHT]) + self.bias + params[HEAD_BIAS]
 
 
 @dataclass(frozen=True)
@@ -82,8 +56,5 @@ class ProtoMAML(Mapping):
     def adapt(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
         weight, bias = prototype_head(model.features(theta, batch.support_x), alpha, batch)
         step_sizes = {n.removeprefix("log_step."): v.exp() for n, v in alpha.items() if n.startswith("log_step.")}
-        if linear_chain(model, step_sizes) is None:  # only the fast path takes a head per task as it is
-            model = _OwnHead(model, weight, bias)
-            weight, bias = torch.zeros_like(weight[0]), torch.zeros_like(bias[0])
         start = theta | {HEAD_WEIGHT: weight, HEAD_BIAS: bias}
         return adapted_scores(model, start, batch, step_sizes, self.n_steps, not self.first_order)

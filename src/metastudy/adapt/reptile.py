@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -13,25 +13,14 @@ from metastudy.model import BaseModel, Params, is_head
 from metastudy.tasks import TaskBatch
 
 
-def all_rows_as_support(batch: TaskBatch) -> TaskBatch:
-    """The batch with its query rows added to the support; groups stay apart."""
-    shift = batch.support_group.max() + 1
-    joined = {
-        name: torch.cat([getattr(batch, f"support_{name}"), getattr(batch, f"query_{name}")], 1)
-        for name in ("x", "y", "mask")
-    }
-    group = torch.cat([batch.support_group, batch.query_group + shift], 1)
-    return replace(batch, support_group=group, **{f"support_{name}": v for name, v in joined.items()})
-
-
 @dataclass(frozen=True)
 class Reptile(GradientSteps):
     """Predicts like first-order MAML; but θ learns by Reptile's own rule, θ ← θ - ε (θ - θ') / a.
 
-    θ' is what `n_steps` steps of size a on all labelled rows of a task lead to: there is no support and query while
-    the start is learned (Nichol et al. 2018, sec. 4; g_Reptile = (θ - θ') / a). Deviations: the rule is handed to the
-    optimizer of meta-training as a gradient; steps use all rows instead of minibatches; step sizes are learned, from
-    the query loss.
+    θ' is what `n_steps` steps of size a on a task's support lead to; no query is needed to learn the start (Nichol et
+    al. 2018, algorithm 1; g_Reptile = (θ - θ') / a). Deviations: the rule is handed to the optimizer of meta-training
+    as a gradient; steps use the k rows that a new task will have instead of minibatches of more (with more, the start
+    never learns to be stable on few: the sinusoid diverged); step sizes are learned, from the query loss.
     """
 
     name: ClassVar[str] = "reptile"
@@ -46,7 +35,7 @@ class Reptile(GradientSteps):
         sizes = {k: v.detach() for k, v in self.step_sizes(alpha).items()}
         start = {k: v.detach() for k, v in widen_head(theta, batch.n_classes).items()}
         with torch.no_grad():
-            adapted = gradient_steps(model, start, all_rows_as_support(batch), sizes, self.n_steps, create_graph=False)
+            adapted = gradient_steps(model, start, batch, sizes, self.n_steps, create_graph=False)
         total = next(iter(theta.values())).new_zeros(())
         for name, size in sizes.items():
             distance = (theta[name] - adapted[name]) ** 2 / (2 * size)  # (T, I, O)

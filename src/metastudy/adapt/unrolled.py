@@ -50,9 +50,9 @@ def unrolled_scores(
     if dual:
         (weight, bias, a_weight, a_bias), carried = carried[:4], carried[4:]
         span = support_x if second_order else support_x.detach()  # first order: the inner gradients are constants
-        gram = a_weight * (torch.cat([support_x, query_x], 1) @ span.mT) + a_bias  # (T, S + Q, S)
         outputs = (x @ weight + bias for x in (support_x, query_x))
-        first = (*outputs, gram[:, :n_rows], gram[:, n_rows:])
+        grams = (a_weight * (x @ span.mT) + a_bias for x in (support_x, query_x))  # (T, S, S), (T, Q, S)
+        first = (*outputs, *grams)
     problem = _Problem(dual, score_gradient, n_steps, second_order, keep=torch.is_grad_enabled())
     return _Unrolled.apply(problem, *first, *carried)
 
@@ -119,8 +119,8 @@ class _Unrolled(torch.autograd.Function):
         n_first = 4 if problem.dual else 2
         first, rest = tensors[:n_first], tensors[n_first:]
         n_tasks = first[0].shape[0]
-        weights = [w.expand(n_tasks, -1, -1) for w in rest[0::4]]
-        biases = [b.expand(n_tasks, -1, -1) for b in rest[1::4]]
+        # contiguous: batched products of other layouts (a column shared by classes) fall back to a loop over tasks
+        weights, biases = ([t.contiguous().expand(n_tasks, -1, -1) for t in rest[i::4]] for i in (0, 1))
         downhill = [(-a, -c) for a, c in zip(rest[2::4], rest[3::4], strict=True)]
         steps: list[_Step] = []
         coefficients = None

@@ -30,8 +30,8 @@ def init_linear(name: str, n_in: int, n_out: int, generator: Generator) -> Param
 
 
 def per_task(params: Params, n_tasks: int) -> Params:
-    """A copy of shared θ for each task: (I, O) -> (T, I, O)."""
-    return {k: v.expand(n_tasks, *v.shape) for k, v in params.items()}
+    """A copy of shared θ for each task: (I, O) -> (T, I, O). A head that each task has of its own already stays."""
+    return {k: v if is_head(k) and v.dim() == 3 else v.expand(n_tasks, *v.shape) for k, v in params.items()}
 
 
 def n_parameters(params: Params) -> int:

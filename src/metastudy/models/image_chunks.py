@@ -11,7 +11,7 @@ from metastudy.threads import map_in_threads
 
 IMAGES = 25  # a chunk; fixed, so that sums over images do not depend on the number of threads
 Embed = Callable[[Tensor, Sequence[Tensor], bool], Tensor]
-"""(images (B, ...), weights, whether to recompute) -> (B, d), each image by itself."""
+"""(images (B, ...), weights, keep_little) -> (B, d), each image by itself."""
 
 
 class _InChunks(torch.autograd.Function):
@@ -55,7 +55,7 @@ class _InChunks(torch.autograd.Function):
 
 
 def embed_in_chunks(embed: Embed, images: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """embed(images, weights, recompute=False), (B, d), in chunks over threads (see `threads`).
+    """embed(images, weights), (B, d), in chunks over threads (see `threads`).
 
     Differentiable in the weights, also twice, though only the first derivative is fast. Where a gradient into the
     images is wanted it is the plain call.

@@ -12,14 +12,17 @@ from metastudy.models.base import BaseModel, Params, init_linear, linear
 
 @dataclass(frozen=True)
 class MLP(BaseModel):
-    """Fully connected φ with ReLU between layers; `hidden[-1]` is the feature dimension d."""
+    """Fully connected φ with ReLU between layers; `hidden[-1]` is the feature dimension d.
+
+    `hidden=()` is φ(x) = x: what is left of a method without learned features.
+    """
 
     in_dim: int
     hidden: tuple[int, ...] = (64, 64)
 
     @property
     def feature_dim(self) -> int:
-        return self.hidden[-1]
+        return (self.in_dim, *self.hidden)[-1]
 
     def init_features(self, generator: Generator) -> Params:
         sizes = (self.in_dim, *self.hidden)
