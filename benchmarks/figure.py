@@ -36,10 +36,10 @@ def _panel(ax: Axes, rows: pd.DataFrame, low: float, high: float) -> None:
     names, values = list(rows["implementation"]), list(rows["ratio_to_baseline"])
     baseline, target = rows["baseline"].iloc[0], rows["target"].iloc[0]
     # bars of a logarithmic axis start at the baseline: to the right is faster, to the left slower
-    colours = [G_COLOUR if name == OURS else GREY for name in names]
+    colours = [G_COLOUR if name.startswith(OURS) else GREY for name in names]
     ax.barh(range(len(rows)), [v - 1 for v in values], left=1, height=0.66, color=colours)
     for i, (name, value, ms) in enumerate(zip(names, values, rows["ms_per_step"], strict=True)):
-        look = {"va": "center", "fontsize": 9, "weight": "bold" if name == OURS else "normal", "zorder": 4}
+        look = {"va": "center", "fontsize": 9, "weight": "bold" if name.startswith(OURS) else "normal", "zorder": 4}
         ax.annotate(
             f"{number(value)}×", (max(value, 1), i), (5, 0), textcoords="offset points",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, **look,
@@ -54,7 +54,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, low: float, high: float) -> None:
     ax.axvline(1, color="#333333", linewidth=0.8)
     ax.set_yticks(range(len(rows)), names)
     for tick, name in zip(ax.get_yticklabels(), names, strict=True):
-        tick.set_weight("bold" if name == OURS else "normal")
+        tick.set_weight("bold" if name.startswith(OURS) else "normal")
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     ax.set_ylim(-0.6, len(rows) - 0.4)

@@ -65,6 +65,7 @@ class Implementation:
 
 IMPLEMENTATIONS: dict[str, Implementation] = {
     "metastudy": Implementation("metastudy", "ours:Ours", (*MAML, "protonet"), ("metastudy", "torch")),
+    "compiled": Implementation("metastudy, compiled", "ours:Compiled", ("sinusoid", "head"), ("metastudy", "torch")),
     "loop": Implementation("plain loop over tasks", "libraries:Loop", MAML),
     "module": Implementation("plain module", "libraries:Prototypes", ("protonet",)),
     "vmap": Implementation("plain torch.func vmap", "libraries:Vmap", MAML),

@@ -1,7 +1,7 @@
 """The same steps with this study's learner: tasks at once, in whatever form its engine chooses.
 
-It does more than the others: inner step sizes, or the temperature of prototypes, are parameters too, so their
-gradients are computed and Adam moves them. They are left out of the comparison of gradients.
+Inner step sizes are fixed, as in the other forms. Prototypes have a temperature that is a parameter too: its gradient
+is computed and Adam moves it, but it is left out of the comparison of gradients.
 """
 
 from __future__ import annotations
@@ -55,21 +55,21 @@ def their_layout(name: str, value: Tensor) -> Tensor:
 
 
 class Ours:
-    """MetaLearner with the one mapping; parameters that the work does not name keep their values (step sizes)."""
+    """MetaLearner with the one mapping."""
+
+    compiled = False
 
     def __init__(self, work: Work, dtype: DType) -> None:
         kind = getattr(torch, dtype)
         if work.adapting == "maml":
-            mapping = MAML(n_steps=work.steps, initial_step_size=work.step_size)
+            mapping = MAML(n_steps=work.steps, initial_step_size=work.step_size, learned=False)
         else:
             mapping = Prototypes()
         self.learner = MetaLearner(base_model(work), (mapping,))
         self.batch = task_batch(work, kind)
         fresh: Params = {k: v.to(kind) for k, v in self.learner.init(torch_generator(rng_for(0))).items()}
         for name in fresh:
-            if ".log_step." in name:
-                fresh[name] = torch.tensor(work.step_size, dtype=kind).log()
-            elif name.endswith("log_temperature"):
+            if name.endswith("log_temperature"):
                 fresh[name] = torch.zeros((), dtype=kind)  # as in the paper: distances are not scaled
         self.given = work.parameters()
         values = {n: our_layout(torch.as_tensor(v, dtype=kind)) for n, v in self.given.items()}
@@ -84,7 +84,7 @@ class Ours:
         self.optimizer = torch.optim.Adam(self.params.values(), lr=LEARNING_RATE, fused=True)
 
     def loss_and_gradient(self) -> tuple[Tensor, Params]:
-        return loss_and_gradient(self.learner, self.params, self.batch, objective="query")
+        return loss_and_gradient(self.learner, self.params, self.batch, "query", self.compiled)
 
     def step(self) -> float:
         loss, gradients = self.loss_and_gradient()
@@ -96,3 +96,9 @@ class Ours:
     def gradient(self) -> tuple[float, dict[str, np.ndarray]]:
         loss, found = self.loss_and_gradient()
         return float(loss), {n: their_layout(n, found[f"theta.{n}"]).double().numpy() for n in self.given}
+
+
+class Compiled(Ours):
+    """The same through torch.compile, as long runs may choose; it needs a C++ compiler."""
+
+    compiled = True

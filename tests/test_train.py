@@ -145,13 +145,13 @@ def test_without_validation_the_last_parameters_stay() -> None:
     assert params["theta.w"].item() == 1.0  # what was passed in is untouched
 
 
-def test_one_step_is_that_of_adamw_with_a_faster_alpha() -> None:
-    config = TrainConfig(steps=1, learning_rate=0.01, weight_decay=0.1, rate_of_alpha=3.0)
+def test_one_step_is_that_of_adamw_with_faster_alpha_and_beta() -> None:
+    config = TrainConfig(steps=1, learning_rate=0.01, weight_decay=0.1, rate_of_alpha=3.0, rate_of_beta=10.0)
     params = {k: torch.tensor(2.0) for k in ("theta.w", "alpha.m.a", "beta.bias")}
     trained = minimise(params, with_gradient(lambda p, _: sum(p.values())), None, config, rng_for(0))
     # AdamW's first step is the learning rate times the sign; decay multiplies by 1 - rate * decay
     decayed = 2.0 * (1 - 0.01 * 0.1) - 0.01
-    expected = {"theta.w": decayed, "alpha.m.a": 2.0 - 0.03, "beta.bias": decayed}
+    expected = {"theta.w": decayed, "alpha.m.a": 2.0 - 0.03, "beta.bias": 2.0 * (1 - 0.1 * 0.1) - 0.1}
     assert {k: v.item() for k, v in trained.params.items()} == pytest.approx(expected, abs=1e-6)
 
 

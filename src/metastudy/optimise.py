@@ -33,6 +33,7 @@ class TrainConfig:
     validate_every: int = 40
     patience: int = 5  # validations without improvement before stopping
     warmup: int = 0  # steps in which the learning rate grows in a line
+    compiled: bool = False  # for long runs: see `meta_gradient.loss_and_gradient`
 
     def __post_init__(self) -> None:
         for name in ("steps", "tasks_per_step", "learning_rate", "validate_every", "patience", "clip_norm"):

@@ -36,7 +36,10 @@ def score_gradient(batch: TaskBatch) -> ScoreGradient:
     if batch.kind == "binary":
         return _logistic(y[..., None], weight)
     if batch.kind == "classification":
-        return _softmax(F.one_hot(y, batch.n_classes).to(weight), weight, batch.class_mask[:, None, :])
+        # known without looking into a tensor, which on a GPU would wait for it
+        equal_ways = bool(batch.tasks) and all(task.n_classes == batch.n_classes for task in batch.tasks)
+        class_mask = None if equal_ways else batch.class_mask[:, None, :]
+        return _softmax(F.one_hot(y, batch.n_classes).to(weight), weight, class_mask)
     return _list_net(batch)
 
 
@@ -55,11 +58,9 @@ def _logistic(y: Tensor, weight: Tensor) -> ScoreGradient:
     return at
 
 
-def _softmax(one_hot: Tensor, weight: Tensor, class_mask: Tensor) -> ScoreGradient:
-    all_present = bool((class_mask > 0).all())
-
+def _softmax(one_hot: Tensor, weight: Tensor, class_mask: Tensor | None) -> ScoreGradient:
     def at(scores: Tensor) -> tuple[Tensor, HessianProduct]:
-        p = torch.softmax(scores if all_present else scores.masked_fill(class_mask == 0, -1e9), dim=-1)
+        p = torch.softmax(scores if class_mask is None else scores.masked_fill(class_mask == 0, -1e9), dim=-1)
 
         def product(direction: Tensor) -> Tensor:
             weighted = p * direction

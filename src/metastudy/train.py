@@ -133,7 +133,7 @@ def meta_train(
         nonlocal families
         batch = sample(rng)
         families = tuple(dict.fromkeys(task.family for task in batch.tasks))
-        return loss_and_gradient(learner, params, batch)
+        return loss_and_gradient(learner, params, batch, compiled=config.compiled)
 
     def validation_loss(params: Params) -> float:
         return float(np.mean([learner.query_loss(params, batch).item() for batch in validation]))

@@ -207,15 +207,28 @@ def test_meta_sgd_equals_a_loop_over_tasks(kind) -> None:
     found, expected = meta_gradient(mapping, in_double(collate(tasks))), plain_meta_gradient(mapping, tasks)
     for name in expected:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-9, atol=1e-9)
-    sizes = mapping.step_sizes(mapping.init(MODEL, torch.Generator()))
+    sizes = mapping.step_sizes({}, mapping.init(MODEL, torch.Generator()))
     assert sizes["layer0.weight"].shape == (3, 7) and linear_chain(MODEL, sizes) is None
 
 
 def test_where_steps_are_written_out() -> None:
     def chain(mapping: GradientSteps, model=MODEL):
-        return linear_chain(model, mapping.step_sizes(mapping.init(model, torch.Generator())))
+        return linear_chain(model, mapping.step_sizes({}, mapping.init(model, torch.Generator())))
 
     assert chain(MAML()) == chain(BOIL()) != chain(ANIL()) == ("head",)
     assert chain(MAML()) == ("layer0", "layer1", "head")
     images = ConvNet(side=4, channels=(2,))
     assert chain(MAML(), images) is None and chain(ANIL(), images) == ("head",)
+
+
+@pytest.mark.parametrize("adapts", ["all", "head", "body"])
+def test_fixed_step_sizes_give_the_gradient_of_learned_ones_at_their_start(adapts) -> None:
+    batch, theta = batch_of("regression"), learnable(random_params(MODEL))
+    found = []
+    for mapping in (GradientSteps(adapts=adapts), GradientSteps(adapts=adapts, learned=False)):
+        alpha = {k: v.double() for k, v in mapping.init(MODEL, torch.Generator()).items()}
+        assert bool(alpha) == mapping.learned
+        scores = mapping(MODEL, theta, learnable(alpha), batch)
+        found.append(torch.autograd.grad(scores.square().sum(), list(theta.values())))
+    for learned, fixed in zip(*found, strict=True):
+        torch.testing.assert_close(fixed, learned, rtol=1e-6, atol=1e-6)  # exp(log(0.1)) in float32

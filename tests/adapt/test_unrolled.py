@@ -143,3 +143,19 @@ def test_a_second_derivative_of_the_meta_gradient_is_refused() -> None:
     (gradient,) = torch.autograd.grad(fast(layers, sizes, batch, 2, True).sum(), [layers[0][0]], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable|does not require grad"):
         torch.autograd.grad(gradient.square().sum(), [layers[0][0]])
+
+
+def test_a_large_first_layer_is_the_same_product() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias = (torch.randn(*shape, generator=generator) for shape in ((3, 7, 11), (11, 5), (1, 5)))
+    found = []
+    for large in (0, 1e9):
+        own = [v.clone().requires_grad_() for v in (weight, bias)]
+        before, unrolled.LARGE = unrolled.LARGE, large
+        try:
+            y = unrolled._first_layer(x, *own)
+        finally:
+            unrolled.LARGE = before
+        found.append([y, *torch.autograd.grad(y.square().sum(), own)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)

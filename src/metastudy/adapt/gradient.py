@@ -80,22 +80,22 @@ def adapted_scores(
         return model(adapted, batch.query_x)
     x = (batch.support_x, batch.query_x)
     x = tuple(model.features(theta, v) for v in x) if chain == ("head",) else tuple(v.flatten(2) for v in x)
-    still = x[0].new_zeros(())
     names = [(f"{name}.weight", f"{name}.bias") for name in chain]
     layers = [(theta[w], theta[b]) for w, b in names]
-    sizes = [(step_sizes.get(w, still), step_sizes.get(b, still)) for w, b in names]
+    sizes = [tuple(step_sizes[n] if n in step_sizes else x[0].new_zeros(()) for n in pair) for pair in names]
     return unrolled_scores(layers, sizes, *x, score_gradient(batch), n_steps, second_order)
 
 
 @dataclass(frozen=True)
 class GradientSteps(Mapping):
-    """`n_steps` gradient steps on the support loss, with learned step sizes α; its subclasses are the named methods.
+    """`n_steps` gradient steps on the support loss; its subclasses are the named methods.
 
     With classes, the first step can move the head alone: all columns of the head are equal before it, and what the
     features would learn cancels out. So `n_steps=1` is ANIL there.
 
-    One step size per parameter tensor, shared by all steps (Antoniou et al. 2019, sec. 4, learn one per step too), or
-    one per parameter. Learned as logarithms, so that steps never go uphill.
+    α are step sizes: one per parameter tensor, shared by all steps (Antoniou et al. 2019, sec. 4, learn one per step
+    too), or one per parameter. Learned as logarithms, so that steps never go uphill; `learned=False` keeps the initial
+    one for all, as Finn et al. (2017) do.
     """
 
     name: ClassVar[str] = "gradient"
@@ -104,11 +104,14 @@ class GradientSteps(Mapping):
     first_order: bool = False
     per_parameter: bool = False
     initial_step_size: float = 0.1
+    learned: bool = True
 
     def _adapted(self, name: str) -> bool:
         return self.adapts == "all" or (self.adapts == "head") == is_head(name)
 
     def init(self, model: BaseModel, generator: Generator) -> Params:
+        if not self.learned:
+            return {}
         theta = model.untied(model.init(torch.Generator().manual_seed(0)))
         start = torch.tensor(self.initial_step_size).log()
         adapted = {n: v for n, v in theta.items() if self._adapted(n)}
@@ -116,8 +119,10 @@ class GradientSteps(Mapping):
             f"log_step.{n}": start.expand(v.shape if self.per_parameter else ()).clone() for n, v in adapted.items()
         }
 
-    def step_sizes(self, alpha: Params) -> Params:
-        """α by the name of the parameter it moves."""
+    def step_sizes(self, theta: Params, alpha: Params) -> Params:
+        """Step sizes by the name of the parameter that they move."""
+        if not self.learned:
+            return {n: v.new_full((), self.initial_step_size) for n, v in theta.items() if self._adapted(n)}
         return {n.removeprefix("log_step."): v.exp() for n, v in alpha.items()}
 
     def adapt(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
@@ -127,7 +132,7 @@ class GradientSteps(Mapping):
                 'choose adapts="all" or "head" for classification'
             )
         theta = widen_head(theta, batch.n_classes)
-        return adapted_scores(model, theta, batch, self.step_sizes(alpha), self.n_steps, not self.first_order)
+        return adapted_scores(model, theta, batch, self.step_sizes(theta, alpha), self.n_steps, not self.first_order)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Reptile(GradientSteps):
 
     def outer_loss(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
         """½ Σ ||θ - θ'||² / a, mean over tasks (and over the classes that share a head column), with θ' held fixed."""
-        sizes = {k: v.detach() for k, v in self.step_sizes(alpha).items()}
+        sizes = {k: v.detach() for k, v in self.step_sizes(theta, alpha).items()}
         start = {k: v.detach() for k, v in widen_head(theta, batch.n_classes).items()}
         with torch.no_grad():
             adapted = gradient_steps(model, start, batch, sizes, self.n_steps, create_graph=False)
