@@ -23,10 +23,16 @@ from metastudy.threads import map_in_threads, one_thread_each
 Objective = Literal["training", "query"]
 
 
+Loss = Callable[[Params, TaskBatch], Tensor]
+
+
+def _plain(learner: MetaLearner, objective: Objective) -> Loss:
+    return learner.training_loss if objective == "training" else learner.query_loss
+
+
 @cache
-def _loss_function(learner: MetaLearner, objective: Objective, compiled: bool) -> Callable[[Params, TaskBatch], Tensor]:
-    plain = learner.training_loss if objective == "training" else learner.query_loss
-    return torch.compile(plain, fullgraph=True, dynamic=False) if compiled else plain
+def _compiled(learner: MetaLearner, objective: Objective) -> Loss:
+    return torch.compile(_plain(learner, objective), fullgraph=True, dynamic=False)
 
 
 def loss_and_gradient(
@@ -48,7 +54,7 @@ def loss_and_gradient(
     `compiled` hands the loss to `torch.compile`: it needs a C++ compiler and some 15 s for every new shape of a batch,
     and changes last digits. It pays in long runs of small networks (an MLP's steps took two thirds of the time).
     """
-    loss_function = _loss_function(learner, objective, compiled)
+    loss_function = (_compiled if compiled else _plain)(learner, objective)
     size = learner.model.tasks_at_once if batch.support_x.device.type == "cpu" else None
     parts = [batch] if size is None else [batch.part(slice(i, i + size)) for i in range(0, batch.n_tasks, size)]
     trained = [name for name, v in params.items() if v.is_floating_point() and not is_memory(name)]
