@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal, Protocol
@@ -39,6 +40,7 @@ class Implementation:
     works: tuple[str, ...]
     packages: tuple[str, ...] = ("torch",)
     how_to_get: str = HOW_TO_GET
+    compiler: bool = False  # whether it needs one for C++
 
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
@@ -47,6 +49,8 @@ class Implementation:
                 importlib.import_module(package)
             except ImportError as error:
                 return f"{self.label}: {package} cannot be imported ({error}); {self.how_to_get}"
+        if self.compiler and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+            return f"{self.label}: no C++ compiler is installed here; torch.compile needs one"
         return None
 
     def version(self) -> str:
@@ -65,7 +69,9 @@ class Implementation:
 
 IMPLEMENTATIONS: dict[str, Implementation] = {
     "metastudy": Implementation("metastudy", "ours:Ours", (*MAML, "protonet"), ("metastudy", "torch")),
-    "compiled": Implementation("metastudy, compiled", "ours:Compiled", ("sinusoid", "head"), ("metastudy", "torch")),
+    "compiled": Implementation(
+        "metastudy, compiled", "ours:Compiled", ("sinusoid", "head"), ("metastudy", "torch"), compiler=True
+    ),
     "loop": Implementation("plain loop over tasks", "libraries:Loop", MAML),
     "module": Implementation("plain module", "libraries:Prototypes", ("protonet",)),
     "vmap": Implementation("plain torch.func vmap", "libraries:Vmap", MAML),

@@ -18,7 +18,13 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_results_are_those_of_the_committed_tables() -> None:
     plans = plan.load(ROOT / "notebooks" / "parameters" / "plan.yaml")
     block = refresh_readme.results(ROOT / "results" / "quick", plans)
-    assert refresh_readme.refreshed(TEXT, block) == TEXT
+    assert refresh_readme.refreshed(TEXT, "results", block) == TEXT
+
+
+def test_speed_is_that_of_the_committed_table() -> None:
+    block = refresh_readme.speed(ROOT / "results" / "bench" / "speed.csv")
+    assert refresh_readme.refreshed(TEXT, "speed", block) == TEXT
+    assert "**metastudy**" in block and block.count("\n|") >= 5
 
 
 def test_every_study_of_the_plan_is_shown() -> None:
@@ -36,4 +42,4 @@ def test_links_lead_somewhere(name: str) -> None:
 
 def test_a_readme_without_markers_is_refused() -> None:
     with pytest.raises(DataError, match="markers"):
-        refresh_readme.refreshed("no markers here", "table")
+        refresh_readme.refreshed("no markers here", "speed", "table")

@@ -16,7 +16,10 @@ from metastudy.errors import DataError, MetastudyError
 from metastudy.project import Project, write_atomic
 from metastudy.report import row
 
-BEGIN, END = "<!-- results: begin, written by make notebooks -->", "<!-- results: end -->"
+MARKERS = {
+    name: (f"<!-- {name}: begin, written by make notebooks -->", f"<!-- {name}: end -->")
+    for name in ("results", "speed")
+}
 STUDIES = {  # study: what is new in a task, notebook
     "summarization": ("a new library to summarise", "04_text_summarization"),
     "diagnosis_diseases": ("a new disease to diagnose", "05_medical_diagnosis"),
@@ -56,12 +59,27 @@ def results(folder: Path, plans: dict[str, plan.StudyPlan]) -> str:
     return "\n".join(lines)
 
 
-def refreshed(text: str, block: str) -> str:
-    """README text with the block between the markers. Raises DataError where a marker is missing."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise DataError(f"README.md: expected the markers {BEGIN!r} and {END!r} once each")
-    head, rest = text.split(BEGIN)
-    return f"{head}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}"
+def speed(path: Path) -> str:
+    """How many times as fast as its baseline each implementation is, with milliseconds a step, from results/bench."""
+    table = pd.read_csv(path)
+    works = list(dict.fromkeys(table["work"]))
+    cells = {(r.implementation, r.work): r for r in table.itertuples()}
+    lines = [f"| | {' | '.join(works)} |", "|---" * (len(works) + 1) + "|"]
+    for name in dict.fromkeys(table["implementation"]):
+        found = [cells.get((name, work)) for work in works]
+        shown = ["" if r is None else f"{r.ratio_to_baseline:.3g} ({r.ms_per_step:.3g} ms)" for r in found]
+        lines.append(f"| {f'**{name}**' if name.startswith('metastudy') else name} | {' | '.join(shown)} |")
+    lines.append(f"\nMachine: {table['machine'].iloc[0]}.")
+    return "\n".join(lines)
+
+
+def refreshed(text: str, name: str, block: str) -> str:
+    """README text with the named block between its markers. Raises DataError where a marker is missing."""
+    begin, end = MARKERS[name]
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise DataError(f"README.md: expected the markers {begin!r} and {end!r} once each")
+    head, rest = text.split(begin)
+    return f"{head}{begin}\n{block}\n{end}{rest.split(end)[1]}"
 
 
 def main() -> int:
@@ -72,7 +90,8 @@ def main() -> int:
     path = project.root / "README.md"
     try:
         plans = plan.load(project.root / "notebooks" / "parameters" / "plan.yaml")
-        text = refreshed(path.read_text(encoding="utf-8"), results(project.results / profile, plans))
+        text = refreshed(path.read_text(encoding="utf-8"), "results", results(project.results / profile, plans))
+        text = refreshed(text, "speed", speed(project.results / "bench" / "speed.csv"))
     except (MetastudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -81,7 +81,7 @@ class Estimator(Mapping):
     def _fitted(self, batch: TaskBatch) -> BaseEstimator:
         if self.template is not None:
             return clone(self.template)
-        return LogisticRegression(max_iter=1000) if batch.kind in PROBABILISTIC else Ridge()
+        return LogisticRegression(solver="newton-cg", max_iter=1000) if batch.kind in PROBABILISTIC else Ridge()
 
     def adapt(self, model: BaseModel, theta: Params, alpha: Params, batch: TaskBatch) -> Tensor:
         with torch.no_grad():
