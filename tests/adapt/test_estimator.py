@@ -46,7 +46,9 @@ def test_equals_scikit_learn_on_the_real_rows_of_each_task(kind, template) -> No
     theta, mapping, batch = random_params(MODEL), Estimator(template), in_double(collate(tasks))
     found = predict(kind, mapping(MODEL, theta, alpha_of(mapping), batch), batch.class_mask)
     if template is None:
-        template = LogisticRegression(max_iter=1000) if kind in ("classification", "binary") else Ridge()
+        template = (
+            LogisticRegression(solver="newton-cg", max_iter=1000) if kind in ("classification", "binary") else Ridge()
+        )
     for t, task in enumerate(tasks):
         (x, query), y = features(task, theta), task.support_y.numpy()
         ours = found[t, : len(query)].numpy()
