@@ -146,7 +146,7 @@ def test_similarity_is_the_share_of_each_library_in_what_is_remembered(family, s
 
 def test_weights_of_each_domain_sum_to_one(family, specs) -> None:
     table = transfer.weights_by_domain(family, specs, shots=(1, 5), steps=2, seeds=[0, 1])
-    assert set(table["mapping"]) == {"unadapted", "gradient", "ridge", "prototypes", "task_memory"}
+    assert set(table["mapping"]) == {"unadapted", "maml", "ridge", "prototypes", "task_memory"}
     sums = table.groupby(["family", "shots", "seed"])["beta"].sum()
     assert len(sums) == 3 * 2 * 2 and sums.to_numpy() == pytest.approx(np.ones(12), abs=1e-5)
     assert table.groupby(["shots", "mapping", "seed"])["beta"].nunique().max() > 1, "it depends on the task"

@@ -98,8 +98,10 @@ def weights_by_domain(weights: pd.DataFrame, mappings: Sequence[str] | None = No
         ends = table.iloc[-1].sort_values()
         ax.set_xticks(x, [str(k) for k in shots])
         ax.set(title=name, xlabel="labelled examples", ylabel="mean weight β" if ax is axes[0][0] else "")
-        ax.annotate(f"range over domains\nat {shots[-1]}: {ends.iloc[0]:.2f} to {ends.iloc[-1]:.2f}", (0.05, 0.04),
-                    xycoords="axes fraction", va="bottom", fontsize=8, color="0.35")  # fmt: skip
+        high = table.to_numpy().mean() > weights["beta"].max() / 2  # then there is room below, else above
+        ax.annotate(f"range over domains\nat {shots[-1]}: {ends.iloc[0]:.2f} to {ends.iloc[-1]:.2f}",
+                    (0.05, 0.04 if high else 0.96), xycoords="axes fraction", va="bottom" if high else "top",
+                    fontsize=8, color="0.35")  # fmt: skip
     axes[0][0].set_ylim(0, None)
     lines = [axes[0][0].lines[0], axes[0][0].lines[-1]]
     figure.legend(lines, ["one domain", "mean over domains"], loc="outside lower center", ncols=2, frameon=False)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from metastudy.adapt import GradientSteps, Prototypes, RidgeHead, TaskMemory, Unadapted
+from metastudy.adapt import MAML, Prototypes, RidgeHead, TaskMemory, Unadapted
 from metastudy.families.base import TaskSpec
 from metastudy.families.summarization import DocumentationSummaries
 from metastudy.losses import loss
@@ -79,7 +79,7 @@ def _weights(family: DocumentationSummaries, specs: Sequence[TaskSpec], seed: in
     here = round_of(family, specs, seed)
     names = list(here.held_out)
     memory = replace(MEMORY, memory_size=PER_LIBRARY * len(names))
-    mappings = Unadapted(), GradientSteps(), RIDGE, Prototypes(), memory
+    mappings = Unadapted(), MAML(), RIDGE, Prototypes(), memory
     learner, _, params = here.train(mappings, names, shots, steps, seed)
     rows = []
     for k in shots:
