@@ -67,7 +67,10 @@ def speed(path: Path) -> str:
     lines = [f"| | {' | '.join(works)} |", "|---" * (len(works) + 1) + "|"]
     for name in dict.fromkeys(table["implementation"]):
         found = [cells.get((name, work)) for work in works]
-        shown = ["" if r is None else f"{r.ratio_to_baseline:.3g} ({r.ms_per_step:.3g} ms)" for r in found]
+        shown = [
+            "" if r is None else f"{r.ratio_to_baseline:.3g} ({r.ms_per_step:,.{0 if r.ms_per_step > 99 else 1}f} ms)"
+            for r in found
+        ]
         lines.append(f"| {f'**{name}**' if name.startswith('metastudy') else name} | {' | '.join(shown)} |")
     lines.append(f"\nMachine: {table['machine'].iloc[0]}.")
     return "\n".join(lines)
