@@ -249,15 +249,6 @@ def test_both_heat_maps_have_the_clustered_order_and_hold_the_numbers() -> None:
     ]
 
 
-def test_agreement_draws_each_pair_of_different_names() -> None:
-    gains, shares = tables(5, 2)
-    (ax,) = figures_transfer.agreement(gains, shares, "rouge1").axes
-    points = {tuple(p) for p in np.round(ax.lines[-1].get_xydata(), 9)}
-    x, y = interaction(100 * shares), interaction(gains)
-    assert points == {(round(x.loc[i, j], 9), round(y.loc[i, j], 9)) for i in "abcde" for j in "abcde" if i != j}
-    assert len(points) == 20 and "ROUGE-1" in ax.get_ylabel() and "percentage points" in ax.get_xlabel()
-
-
 def test_weights_by_domain_draws_a_line_a_domain_and_their_mean() -> None:
     rows = [
         (f, k, s, m, 0.1 * i + 0.01 * k + 0.02 * s)

@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
-from metastudy.figures import G_COLOUR, PALETTE, label, style
-from metastudy.mantel import interaction
+from metastudy.figures import G_COLOUR, label, style
 
 DIVERGING, SEQUENTIAL = "PuOr_r", "viridis"  # both safe for the colour-blind: orange gains, purple losses
 
@@ -63,22 +62,6 @@ def transfer_map(gains: pd.DataFrame, shares: pd.DataFrame, metric: str, subject
     _heat(right, percent, 0, "share of the similarity of a new task (% of its column)", cmap=SEQUENTIAL, vmin=0)
     left.set(title="measured transfer", xlabel=f"tested on ({subject})", ylabel=f"learned on ({subject})")
     right.set(title="learned similarity", xlabel=f"new task of ({subject})", ylabel=f"remembered task of ({subject})")
-    return figure
-
-
-def agreement(gains: pd.DataFrame, shares: pd.DataFrame, metric: str) -> Figure:
-    """Each pair of different names as a point: learned similarity against measured gain, as `mantel` compares them."""
-    style()
-    x, y = interaction(100 * shares), interaction(gains)
-    off = x.notna().to_numpy()
-    figure, ax = plt.subplots(figsize=(6.4, 4.8))
-    ax.axhline(0, color="0.6", linewidth=1)
-    ax.axvline(0, color="0.6", linewidth=1)
-    ax.plot(x.to_numpy()[off], y.to_numpy()[off], "o", color=PALETTE[0], alpha=0.6, markersize=5)
-    ax.set(
-        xlabel="learned similarity, less the effects of both libraries\n(percentage points)",
-        ylabel=f"gain, less the effects of both libraries\n({label(metric)})",
-    )
     return figure
 
 
