@@ -70,6 +70,7 @@ def weights_by_domain(weights: pd.DataFrame, mappings: Sequence[str] | None = No
     style()
     names = list(mappings or dict.fromkeys(weights["mapping"]))
     shots = sorted(weights["shots"].unique())
+    top = weights.groupby(["mapping", "shots", "family"])["beta"].mean().max()
     figure, axes = plt.subplots(1, len(names), figsize=(1.2 + 2.5 * len(names), 3.8), sharey=True, squeeze=False)
     for ax, name in zip(axes[0], names, strict=True):
         own = weights[weights["mapping"] == name]
@@ -81,7 +82,7 @@ def weights_by_domain(weights: pd.DataFrame, mappings: Sequence[str] | None = No
         ends = table.iloc[-1].sort_values()
         ax.set_xticks(x, [str(k) for k in shots])
         ax.set(title=name, xlabel="labelled examples", ylabel="mean weight β" if ax is axes[0][0] else "")
-        high = table.to_numpy().mean() > weights["beta"].max() / 2  # then there is room below, else above
+        high = table.to_numpy().mean() > top / 2  # then there is room below, else above
         ax.annotate(f"range over domains\nat {shots[-1]}: {ends.iloc[0]:.2f} to {ends.iloc[-1]:.2f}",
                     (0.05, 0.04 if high else 0.96), xycoords="axes fraction", va="bottom" if high else "top",
                     fontsize=8, color="0.35")  # fmt: skip
