@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,13 +32,14 @@ def gradients(params: Params, n: int, scale: float) -> list[Params]:
 @pytest.mark.parametrize("scale", [0.1, 10.0], ids=["short", "clipped"])
 def test_steps_are_those_of_torchs_own_adamw_schedule_and_clip(scale: float) -> None:
     config = TrainConfig(steps=20, learning_rate=0.05, weight_decay=0.1, rate_of_alpha=3.0, clip_norm=2.0)
+    config = replace(config, rate_of_beta=2.0)
     params, expected = start(), {k: v.clone().requires_grad_() for k, v in start().items()}
     optimizer = Optimizer(params, config)
     theirs = torch.optim.AdamW(
         [
             {"params": [expected["theta.w"], expected["theta.v"]], "weight_decay": 0.1},
             {"params": [expected["alpha.m.a"]], "weight_decay": 0.0, "lr": 0.15},
-            {"params": [expected["beta.bias"]], "weight_decay": 0.1},
+            {"params": [expected["beta.bias"]], "weight_decay": 0.1, "lr": 0.1},
         ],
         lr=0.05,
         fused=False,

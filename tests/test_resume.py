@@ -152,7 +152,7 @@ def test_time_decides_when_it_is_saved(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_other_errors_leave_the_file_that_was_written_before(path: Path, save_always: None) -> None:
-    learner, config = learner_of(*MAPPINGS["gradient"]), QUICK
+    learner, config = learner_of(*MAPPINGS["maml"]), QUICK
     expected = train(learner)
 
     def breaks(rng: np.random.Generator):
@@ -233,7 +233,7 @@ sample = sampler(LONG)
 def speaking(rng):
     print("step", flush=True)
     return sample(rng)
-train(learner_of(*MAPPINGS["gradient"]), config=LONG, checkpoint=Path(sys.argv[1]), sample=speaking)
+train(learner_of(*MAPPINGS["maml"]), config=LONG, checkpoint=Path(sys.argv[1]), sample=speaking)
 """
 
 
@@ -250,7 +250,7 @@ def test_a_process_killed_while_it_saves_at_every_step_is_resumed(path: Path) ->
         assert child.wait() == -signal.SIGKILL
     reached = files(path)[1]["course"]["step"]
     assert 18 <= reached < LONG.steps
-    learner, rngs = learner_of(*MAPPINGS["gradient"]), [rng_for(3), rng_for(3)]
+    learner, rngs = learner_of(*MAPPINGS["maml"]), [rng_for(3), rng_for(3)]
     sample, calls = counted(sampler(LONG))
     resumed = train(learner, rngs[0], LONG, path, sample)
     assert len(calls) == LONG.steps - reached
