@@ -52,7 +52,8 @@ def loss_and_gradient(
     An exception of one part is raised here. On other devices than a CPU the batch is one part.
 
     `compiled` hands the loss to `torch.compile`: it needs a C++ compiler and some 15 s for every new shape of a batch,
-    and changes last digits. It pays in long runs of small networks (an MLP's steps took two thirds of the time).
+    and changes last digits. It pays in long runs of small networks (an MLP's steps took four fifths of the time, see
+    `make bench`).
     """
     loss_function = (_compiled if compiled else _plain)(learner, objective)
     size = learner.model.tasks_at_once if batch.support_x.device.type == "cpu" else None

@@ -61,8 +61,9 @@ def unrolled_scores(
 def _first_layer(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x W + b, (T, N, I) -> (T, N, O).
 
-    A large product with shared weights is written as a 1x1 convolution: oneDNN does it, which on processors that are
-    not Intel's took half the time of MKL's matrix product, forward and backward.
+    A large product with shared weights is written as a 1x1 convolution: oneDNN does it, which on an AMD processor took
+    a little over half the time of MKL's matrix product, forward and backward (2400 x 384 by 384 x 64); measured on no
+    other.
     """
     shared = weight.dim() == 2 and x.device.type == "cpu" and x.dtype == torch.float32
     if not shared or x.numel() * weight.shape[1] < LARGE:
