@@ -15,7 +15,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce status test lab notebooks verify bench lint lock clean distclean
+.PHONY: help env reproduce status data datasheets test lab notebooks verify bench lint lock clean distclean
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,12 @@ reproduce: env  ## Run the notebooks that are not up to date; tables and figures
 
 status: env  ## Say which notebooks are not up to date, and why
 	@$(PY) -m metastudy.reproduce --profile $(PROFILE) --status
+
+data: env  ## Fetch and verify the public data of a profile: make data PROFILE=full
+	@$(PY) -m metastudy.fetch --profile $(PROFILE)
+
+datasheets: env  ## Write data/README.md from data/registry.yaml
+	@$(PY) -m metastudy.datasheets
 
 test: env  ## Run the tests, then every notebook, comparing its outputs with the committed ones
 	@$(PY) -m pytest tests notebooks $(NBVAL)

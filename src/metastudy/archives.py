@@ -5,6 +5,8 @@ A member whose path leaves its folder (absolute, or with ..), a link, a repeated
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import io
 import lzma
@@ -21,6 +23,8 @@ from metastudy.errors import DataError
 
 MAX_BYTES = 2**30
 """Content of one archive above which it is refused: the largest here holds 21 MB."""
+TAR_OVERHEAD = 2**26  # headers and padding: 1.5 KB a member at most
+COMPRESSORS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
 def safe_name(name: str, archive: str) -> str:
@@ -31,26 +35,40 @@ def safe_name(name: str, archive: str) -> str:
     return path.as_posix()
 
 
-def _zip(path: Path) -> Iterator[tuple[str, int, bytes]]:
+def _too_large(path: Path, limit: int) -> DataError:
+    return DataError(f"{path.name} holds more than {limit:,} bytes; expected less, so it is not what it says")
+
+
+def _zip(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
+        if sum(info.file_size for info in archive.infolist()) > limit:
+            raise _too_large(path, limit)
         for info in archive.infolist():
             if not info.is_dir():
                 name = safe_name(info.filename, path.name)
                 if info.flag_bits & 1:
                     raise DataError(f"{path.name}: member {name!r} is encrypted; expected plain data")
-                yield name, info.file_size, b"" if info.file_size > MAX_BYTES else archive.read(info)
+                yield name, archive.read(info)
 
 
-def _tar(path: Path) -> Iterator[tuple[str, int, bytes]]:
-    with tarfile.open(path, "r:*") as archive:
+def _tar(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
+    # Unpacked to its very end first: tarfile stops before the compressor's checksum and would not see damage.
+    with path.open("rb") as stream:
+        magic = stream.read(6)
+    opener = next((opened for start, opened in COMPRESSORS.items() if magic.startswith(start)), open)
+    with opener(path, "rb") as stream:
+        content = stream.read(limit + TAR_OVERHEAD + 1)
+    if len(content) > limit + TAR_OVERHEAD:
+        raise _too_large(path, limit)
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for info in archive:
             name = safe_name(info.name, path.name)
             if info.isdir():
                 continue
-            stream = archive.extractfile(info) if info.isreg() else None
-            if stream is None:
+            member = archive.extractfile(info) if info.isreg() else None
+            if member is None:
                 raise DataError(f"{path.name}: member {name!r} is a link or a device; expected plain files only")
-            yield name, info.size, b"" if info.size > MAX_BYTES else stream.read()
+            yield name, member.read()
 
 
 def members(path: Path, limit: int = MAX_BYTES) -> dict[str, bytes]:
@@ -58,14 +76,9 @@ def members(path: Path, limit: int = MAX_BYTES) -> dict[str, bytes]:
 
     Raises DataError where it is damaged or cut short, unsafe (see above), or holds more than `limit` bytes.
     """
-    read = _zip if zipfile.is_zipfile(path) else _tar
     found: dict[str, bytes] = {}
-    total = 0
     try:
-        for name, size, content in read(path):
-            total += size
-            if total > limit:
-                raise DataError(f"{path.name} holds more than {limit:,} bytes; expected less, so it is not what it says")
+        for name, content in (_zip if zipfile.is_zipfile(path) else _tar)(path, limit):
             if name in found:
                 raise DataError(f"{path.name}: member {name!r} occurs twice; expected once")
             found[name] = content

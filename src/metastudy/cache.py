@@ -47,7 +47,7 @@ def arrays(name: str, key: str, build: Callable[[], Mapping[str, np.ndarray]]) -
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {k: stored[k] for k in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         built = dict(build())
     buffer = io.BytesIO()
     np.savez(buffer, **built)

@@ -32,8 +32,9 @@ from metastudy.registry import Download, File, Source
 MIRROR = "METASTUDY_DATA_MIRROR"
 TIMEOUT = 30.0  # seconds without a byte
 RETRIES = 3
-UNPACKED_LIMIT = 400 * 2**20
-"""A download of unknown size is cut here: no original is known to be larger."""
+UNKNOWN_SIZE_LIMIT = 400 * 2**20
+"""A download of unknown size is stopped here: no original is known to be larger."""
+pooch.get_logger().setLevel("WARNING")
 
 
 def raw_folder() -> Path:
@@ -119,7 +120,7 @@ class _Capped:
     """A binary stream that refuses to grow beyond what was announced: a server may send without end."""
 
     def __init__(self, stream: BinaryIO, download: Download):
-        self._stream, self._limit, self._path = stream, download.bytes or UNPACKED_LIMIT, download.path
+        self._stream, self._limit, self._path = stream, download.bytes or UNKNOWN_SIZE_LIMIT, download.path
 
     def write(self, content: bytes) -> int:
         if self._stream.tell() + len(content) > self._limit:
@@ -156,12 +157,13 @@ def _explained(download: Download) -> Iterator[None]:
         raise DataError(f"{download.path}: {download.url} cannot be read ({type(error).__name__}); {hint}") from error
     except ValueError as error:  # pooch's word for a wrong checksum
         raise DataError(
-            f"{download.path}: what {download.url} sends has another checksum than the registry ({error}); nothing is kept"
+            f"{download.path}: what {download.url} sends has another checksum than the registry "
+            f"({error}); nothing is kept"
         ) from error
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise DataError(f"{download.path}: cannot be written to data/raw ({error.strerror or error})") from error
-        raise DataError(f"{download.path}: the disk is full; free some space and run again, nothing half is kept") from error
+        raise DataError(f"{download.path}: the disk is full; free some space, run again") from error
 
 
 def download(wanted: Download, folders: Sequence[str] = (), progress: bool = False) -> Path:

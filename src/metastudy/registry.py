@@ -69,7 +69,7 @@ class File(_Strict):
     def _fits_packaging(self) -> File:
         of_repack = (bool(self.originals), bool(self.folders), self.content is not None, bool(self.content_sha256))
         if self.packaging == "repack" and not (all(of_repack) and self.url is None):
-            raise ValueError(f"{self.path}: a repack needs originals, folders, content and content_sha256, and has no url")
+            raise ValueError(f"{self.path}: a repack needs originals, folders, content, content_sha256, and no url")
         if self.packaging == "file":
             if any(of_repack) or self.url is None:
                 raise ValueError(f"{self.path}: a file needs a url; originals and content are for repacks")
