@@ -15,10 +15,10 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce status data datasheets test lab notebooks verify bench lint lock clean distclean
+.PHONY: help env reproduce status data check-data datasheets test lab notebooks verify bench lint lock clean distclean
 
 help:  ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  PROFILE=quick|full   parameters of the notebooks (notebooks/parameters/), now $(PROFILE)"
 	@echo "  PYTHON=...           a Python 3.11 to make .venv from, now $(PYTHON)"
@@ -49,6 +49,9 @@ status: env  ## Say which notebooks are not up to date, and why
 
 data: env  ## Fetch and verify the public data of a profile: make data PROFILE=full
 	@$(PY) -m metastudy.fetch --profile $(PROFILE)
+
+check-data: env  ## Read every public source and compare its counts with the registry
+	@$(PY) -m metastudy.loaders
 
 datasheets: env  ## Write data/README.md from data/registry.yaml
 	@$(PY) -m metastudy.datasheets

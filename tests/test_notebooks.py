@@ -64,7 +64,8 @@ def test_steps_are_written_in_an_order_in_which_they_run() -> None:
 
 @pytest.mark.parametrize("profile", Project.at().profiles())
 def test_every_profile_is_valid(profile: str) -> None:
-    assert set(load_profile(Project.at(), profile)) == set(STEPS)
+    found = set(load_profile(Project.at(), profile))
+    assert found == set(STEPS) if profile == "quick" else found <= set(STEPS)
 
 
 @pytest.mark.parametrize("step", COMMITTED or [pytest.param("", marks=pytest.mark.skip("no notebook yet"))])

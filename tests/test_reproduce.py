@@ -16,6 +16,7 @@ import pytest
 
 import tiny_project
 from metastudy import parameters, staleness
+from metastudy.errors import ParameterError
 from metastudy.project import Project
 from metastudy.reproduce import in_order, load_profile, locked, main
 from tiny_project import write_profile
@@ -110,6 +111,39 @@ def test_a_changed_parameter_runs_what_it_touches(project: Project, capsys: pyte
     assert after["sum.csv"] != before["sum.csv"] and after["tiny.csv"] == before["tiny.csv"]
 
 
+def write_profile_with_steps(project: Project, steps: object, **parameters: dict) -> None:
+    common = {"seed": 0, "jobs": 1}
+    content = {"steps": steps, "common": common, **parameters}
+    (project.root / "notebooks" / "parameters" / "half.yaml").write_text(json.dumps(content))
+
+
+def test_a_profile_may_have_some_of_the_notebooks(project: Project, capsys: pytest.CaptureFixture) -> None:
+    write_profile_with_steps(project, ["00_draw"], **{"00_draw": {"rows": 4, "crash": False}})
+    assert main(["--profile", "half"], project) == 0
+    assert "half: 1 of 1 steps run" in capsys.readouterr().out
+    assert not project.manifest("half", "01_sum").exists()
+    assert main(["--profile", "half", "--status"], project) == 0
+    assert capsys.readouterr().out.split() == ["00_draw", "up", "to", "date"]
+    assert main(["--profile", "half", "--only", "01_sum"], project) == 2
+    assert "profile 'half' has no 01_sum; it has 00_draw" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("steps", "parameters", "says"),
+    [
+        (["01_sum"], {"01_sum": {"scale": 1.0}}, "01_sum builds on 00_draw, which `steps` does not name"),
+        (["00_draw"], {"01_sum": {"scale": 1.0}}, "parameters of 01_sum but `steps` does not name it"),
+        (["00_drew"], {}, "step '00_drew' is unknown"),
+        ("00_draw", {}, "steps is '00_draw'; expected a list"),
+        ([], {}, r"steps is \[\]; expected a list"),
+    ],
+)
+def test_steps_that_cannot_be_run_are_refused(project, steps, parameters, says) -> None:
+    write_profile_with_steps(project, steps, **parameters)
+    with pytest.raises(ParameterError, match=says):
+        load_profile(project, "half")
+
+
 def test_another_seed_gives_other_tables_downstream_too(project: Project) -> None:
     before = tables(project)
     write_profile(project.root, common={"seed": 1})
@@ -129,11 +163,12 @@ def test_what_makes_a_step_stale(project: Project, monkeypatch: pytest.MonkeyPat
         patch.setattr(staleness, "_module", lambda *_: ("changed", ()))
         assert stale(project) == ["00_draw", "01_sum"]
 
-    tasks = project.root / "data" / "tasks" / "list.json"
-    tasks.parent.mkdir(parents=True)
-    tasks.write_text("{}")
-    assert stale(project) == ["00_draw", "01_sum"]
-    tasks.unlink()
+    tasks = project.root / "data" / "tasks"
+    for profile, expected in (("full", []), ("quick", ["00_draw", "01_sum"])):
+        (tasks / profile).mkdir(parents=True)
+        (tasks / profile / "list.json").write_text("{}")
+        assert stale(project) == expected
+        (tasks / profile / "list.json").unlink()
     edit(project, "01_sum", "* scale", "* scale * 1")
     assert stale(project) == ["01_sum"]
     edit(project, "01_sum", "* scale * 1", "* scale")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from helpers import ToyFamily
 from metastudy import task_lists
 from metastudy.errors import DataError
+from metastudy.families.base import Fold
 from metastudy.families.digits import Digits
 from metastudy.families.sinusoid import Sinusoid
 from metastudy.families.tables import MedicalTables
@@ -25,6 +26,17 @@ COMMITTED = find_root() / "data" / "tasks" / "quick"
 class OtherData(ToyFamily):
     def content_hash(self) -> str:
         return "f" * 64
+
+
+@dataclass(frozen=True)
+class OtherSplits(ToyFamily):
+    def folds(self) -> tuple[Fold, ...]:
+        first, *rest = super().folds()
+        return replace(first, train=first.train[::-1]), *rest
+
+
+class Variant(ToyFamily):
+    task_list = "toy_small"
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -43,7 +55,9 @@ def test_real_lists_come_back_as_plain_numbers(family, tmp_path: Path) -> None:
 def test_writing_again_gives_the_same_bytes(tmp_path: Path) -> None:
     first, again = (task_lists.write(FAMILY, tmp_path / name).read_bytes() for name in ("a", "b"))
     assert first == again
-    assert len(first.splitlines()) == len(FAMILY.freeze(task_lists.rng())) + 7  # a task a line
+    lines = first.decode().splitlines()  # a fold or a task a line
+    assert sum(line.startswith('{"id"') for line in lines) == len(FAMILY.freeze(task_lists.rng()))
+    assert sum(line.startswith('{"name"') for line in lines) == len(FAMILY.folds())
 
 
 @pytest.mark.parametrize("edit", ["task", "seed", "hash", "dropped", "added"])
@@ -80,6 +94,26 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
     task_lists.write(FAMILY, tmp_path)
     with pytest.raises(DataError, match=r"drawn from data with hash toy, found ffffffffffff: .*make env"):
         task_lists.read(OtherData(), tmp_path)
+
+
+def test_other_splits_are_refused(tmp_path: Path) -> None:
+    task_lists.write(FAMILY, tmp_path)
+    with pytest.raises(DataError, match=r"toy\.json was drawn for other splits than 'toy' has now"):
+        task_lists.read(OtherSplits(), tmp_path)
+
+
+def test_a_study_may_have_several_lists(tmp_path: Path) -> None:
+    assert task_lists.write(Variant(), tmp_path).name == "toy_small.json"
+    assert task_lists.read(Variant(), tmp_path) == FAMILY.freeze(np.random.default_rng(task_lists.SEED))
+
+
+def test_the_command_draws_what_is_asked(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(task_lists, "find_root", lambda: tmp_path)
+    assert task_lists.main(["--only", "sinusoid"]) == 0
+    assert capsys.readouterr().out == "data/tasks/quick/sinusoid.json: 500 tasks\n"
+    assert [p.name for p in (tmp_path / "data/tasks/quick").iterdir()] == ["sinusoid.json"]
+    assert task_lists.main(["--profile", "no_such"]) == 2
+    assert "expected one of quick, full" in capsys.readouterr().err
 
 
 def test_a_missing_list_says_how_to_draw_it(tmp_path: Path) -> None:

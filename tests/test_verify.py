@@ -88,11 +88,18 @@ def checkout(tmp_path: Path) -> Project:
     table.parent.mkdir(parents=True)
     TABLE.to_csv(table, index=False)
     project = Project(root, root / "results", {"00_only": ()})
+    write_profile(project)
     record(project)
     git = ["git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "results"]):
         subprocess.run([*git, *command], check=True)
     return project
+
+
+def write_profile(project: Project) -> None:
+    path = project.root / "notebooks" / "parameters" / "quick.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("common: {}\n")
 
 
 def record(project: Project) -> None:
@@ -137,6 +144,9 @@ def test_a_damaged_table_is_refused(checkout: Project, capsys: pytest.CaptureFix
 
 def test_without_git_only_hashes_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     project = Project(tmp_path, tmp_path / "results", {"00_only": ()})
+    assert main([], project) == 2
+    assert "no file notebooks/parameters/quick.yaml" in capsys.readouterr().err
+    write_profile(project)
     assert main([], project) == 1
     said = capsys.readouterr()
     assert "no git checkout" in said.out and "00_only: no manifest" in said.err

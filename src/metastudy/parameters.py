@@ -36,6 +36,7 @@ class StartHere(Parameters):
 
 class DataPreparation(Parameters):
     n_examples: Count  # shown of each kind of task
+    public: bool  # load the public sources too
 
 
 class BaseModelStudy(Parameters):

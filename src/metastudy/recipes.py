@@ -140,7 +140,7 @@ def ranking_methods(family: Family) -> list[Method]:
 
 def frozen(run: Run, family: Family) -> list[TaskSpec]:
     """The family's frozen tasks in the run's profile, recorded as an input of the run."""
-    listed = run.input(run.project.root / "data" / "tasks" / run.parameters.profile / f"{family.study}.json")
+    listed = run.input(run.project.root / "data" / "tasks" / run.parameters.profile / task_lists.file_name(family))
     return task_lists.read(family, listed.parent)
 
 

@@ -26,10 +26,10 @@ from metastudy.staleness import code_cells, step_key, why_stale
 Values = dict[str, Any]
 
 
-def load_profile(project: Project, profile: str) -> dict[str, Values]:
-    """Parameters of every step, common ones merged in and all checked.
+def read_profile(project: Project, profile: str) -> tuple[dict[str, Values], list[str]]:
+    """A profile's file as it stands, and the steps it has: those that `steps: [...]` in it names, or all.
 
-    Raises ParameterError for a missing file, an unknown step, or a parameter that its notebook refuses.
+    Raises ParameterError for a missing or malformed file, an unknown step, or one without what it builds on.
     """
     path = project.root / "notebooks" / "parameters" / f"{profile}.yaml"
     if profile not in project.profiles():
@@ -39,17 +39,32 @@ def load_profile(project: Project, profile: str) -> dict[str, Values]:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ParameterError(f"{path.name} is no valid YAML: {error}") from None
-    if not isinstance(content, dict) or any(not isinstance(v or {}, dict) for v in content.values()):
+    steps = content.pop("steps", list(project.steps)) if isinstance(content, dict) else None
+    if steps is None or any(not isinstance(v or {}, dict) for v in content.values()):
         raise ParameterError(f"{path.name}: expected `common:` and one mapping of names to values per step")
-    for step in content:
-        if step != "common":
-            project.check_step(step)
+    if not isinstance(steps, list) or not steps or not all(isinstance(step, str) for step in steps):
+        raise ParameterError(f"{path.name}: steps is {steps!r}; expected a list of notebooks")
+    for step in sorted({*content, *steps} - {"common"}):
+        project.check_step(step)
+        if step not in steps:
+            raise ParameterError(f"{path.name} has parameters of {step} but `steps` does not name it; add it there")
+        if lacking := [upstream for upstream in project.steps[step] if upstream not in steps]:
+            raise ParameterError(f"{path.name}: {step} builds on {lacking[0]}, which `steps` does not name; add it")
+    return content, [step for step in project.steps if step in steps]
+
+
+def load_profile(project: Project, profile: str) -> dict[str, Values]:
+    """Parameters of every step of a profile, common ones merged in and all checked.
+
+    Raises ParameterError as `read_profile` does, and for a parameter that its notebook refuses.
+    """
+    content, steps = read_profile(project, profile)
     common = {"profile": profile, **(content.get("common") or {})}
-    merged = {step: {**common, **(content.get(step) or {})} for step in project.steps}
+    merged = {step: {**common, **(content.get(step) or {})} for step in steps}
     for step, values in merged.items():
         if values["profile"] != profile:
             raise ParameterError(
-                f"{path.name}: profile is {values['profile']!r}; expected the file's name, {profile!r}"
+                f"{profile}.yaml: profile is {values['profile']!r}; expected the file's name, {profile!r}"
             )
         parameters.validate(step, values)
     return merged
@@ -87,10 +102,19 @@ def locked(project: Project, profile: str) -> Iterator[None]:
         yield
 
 
+def _chosen(project: Project, profile: str, plan: dict[str, Values], only: str | None) -> list[str]:
+    """The profile's steps in order; with `only`, that one and what it needs."""
+    if only is not None:
+        project.check_step(only)
+        if only not in plan:
+            raise ParameterError(f"profile {profile!r} has no {only}; it has {', '.join(plan)}")
+    return [step for step in in_order(project, only) if step in plan]
+
+
 def show_status(project: Project, profile: str, only: str | None = None) -> None:
     """Print each step's state, running nothing."""
     plan = load_profile(project, profile)
-    for step in in_order(project, only):
+    for step in _chosen(project, profile, plan, only):
         print(f"{step:24} {why_stale(project, step, plan[step]) or 'up to date'}")
 
 
@@ -100,7 +124,7 @@ def reproduce(project: Project, profile: str, only: str | None = None, force: bo
     Raises ParameterError before anything ran, or NotebookError at the first notebook that fails.
     """
     plan = load_profile(project, profile)
-    steps = in_order(project, only)
+    steps = _chosen(project, profile, plan, only)
     for step in steps:
         code_cells(project.notebook(step))  # a missing notebook is found before an hour of work, not after
     ran, started = 0, time.perf_counter()

@@ -1,19 +1,25 @@
 """Frozen evaluation tasks: committed lists of ids with a hash, made by one command and refused when they differ.
 
-`python -m metastudy.task_lists` draws the lists of the quick profile anew into `data/tasks/quick/`.
+    python -m metastudy.task_lists --profile quick     draws the lists of a profile anew into data/tasks/<profile>/
+
+A list also holds the splits over tasks (its family's folds) and the hash of the data that its ids refer to.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from metastudy.errors import DataError
+from metastudy.errors import DataError, MetastudyError
 from metastudy.families.base import Family, TaskSpec
+from metastudy.project import find_root, write_atomic
 
 SEED = 20261123  # of the draw; part of the file, never tuned
 
@@ -27,6 +33,11 @@ def _digest(payload: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(payload, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def file_name(family: Family) -> str:
+    """The name of the family's list in its profile's folder."""
+    return f"{family.task_list or family.study}.json"
+
+
 def freeze(family: Family) -> dict[str, object]:
     """Draw a family's evaluation tasks; the same data and seed give the same list."""
     specs = family.freeze(rng())
@@ -34,20 +45,25 @@ def freeze(family: Family) -> dict[str, object]:
         "study": family.study,
         "seed": SEED,
         "content_hash": family.content_hash(),
+        "folds": [asdict(fold) for fold in family.folds()],
         "tasks": [asdict(spec) for spec in specs],
     }
     payload = json.loads(json.dumps(payload))  # tuples become lists, as they will be read
     return payload | {"sha256": _digest(payload)}
 
 
+def _lines(rows: object) -> str:
+    """A list as JSON, one element a line so that a change shows in a diff."""
+    return "[\n" + ",\n".join(json.dumps(r, ensure_ascii=False, separators=(",", ":")) for r in rows) + "\n]"
+
+
 def write(family: Family, folder: Path) -> Path:
-    """Freeze and write one list, one task per line so that a change shows in a diff."""
-    payload = freeze(family)
-    tasks = ",\n".join(json.dumps(t, ensure_ascii=False, separators=(",", ":")) for t in payload.pop("tasks"))
-    head = json.dumps(payload, indent=1, ensure_ascii=False)[:-2]
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{family.study}.json"
-    path.write_text(f'{head},\n "tasks": [\n{tasks}\n]}}\n', encoding="utf-8")
+    """Freeze and write one list, a fold or a task a line."""
+    lines = [
+        f"{json.dumps(k)}: {_lines(v) if isinstance(v, list) else json.dumps(v)}" for k, v in freeze(family).items()
+    ]
+    path = folder / file_name(family)
+    write_atomic(path, ("{\n" + ",\n".join(lines) + "}\n").encode())
     return path
 
 
@@ -56,7 +72,7 @@ def read(family: Family, folder: Path) -> list[TaskSpec]:
 
     Raises DataError where the file is missing, was edited, or was drawn from other data than is installed.
     """
-    path = folder / f"{family.study}.json"
+    path = folder / file_name(family)
     again = "draw it anew with `python -m metastudy.task_lists` if the change is meant"
     if not path.exists():
         raise DataError(f"no task list {path.name} in data/tasks; expected one for study {family.study!r}: {again}")
@@ -67,11 +83,14 @@ def read(family: Family, folder: Path) -> list[TaskSpec]:
     recorded = payload.pop("sha256", None)
     if _digest(payload) != recorded:
         raise DataError(f"task list {path.name} was changed: its content does not match its sha256; {again}")
+    folds = json.loads(json.dumps([asdict(fold) for fold in family.folds()]))
+    if payload.get("folds") != folds:
+        raise DataError(f"task list {path.name} was drawn for other splits than {family.study!r} has now; {again}")
     found = family.content_hash()
     if payload["content_hash"] != found:
         raise DataError(
             f"task list {path.name} was drawn from data with hash {payload['content_hash'][:12]}, found {found[:12]}: "
-            f"install the pinned packages (`make env`), or {again}"
+            f"install the pinned packages (`make env`) and the registered files (`make data`), or {again}"
         )
     return [
         TaskSpec(
@@ -86,21 +105,26 @@ def read(family: Family, folder: Path) -> list[TaskSpec]:
     ]
 
 
-def main() -> None:
-    """Draw the lists of the quick profile anew."""
-    from metastudy.families.digits import Digits
-    from metastudy.families.search import DocumentationSearch
-    from metastudy.families.sinusoid import Sinusoid
-    from metastudy.families.summarization import DocumentationSummaries
-    from metastudy.families.tables import MedicalTables
-    from metastudy.project import find_root
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw the lists of one profile anew. Exit code: 0 done, 2 refused."""
+    from metastudy.families.catalogue import families
     from metastudy.study import one_thread
 
+    parser = argparse.ArgumentParser(prog="python -m metastudy.task_lists", description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="quick", help="quick or full (default: quick)")
+    parser.add_argument("--only", nargs="+", metavar="STUDY", help="these studies")
+    options = parser.parse_args(arguments)
     one_thread()
-    for family in (Sinusoid(), Digits(), DocumentationSummaries(), MedicalTables(), DocumentationSearch()):
-        path = write(family, find_root() / "data" / "tasks" / "quick")
-        print(f"data/tasks/quick/{path.name}: {len(read(family, path.parent))} tasks")
+    try:
+        for family in families(options.profile):
+            if not options.only or family.study in options.only:
+                path = write(family, find_root() / "data" / "tasks" / options.profile)
+                print(f"data/tasks/{options.profile}/{path.name}: {len(read(family, path.parent))} tasks")
+    except MetastudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

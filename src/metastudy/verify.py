@@ -23,6 +23,7 @@ from pandas.api.types import is_numeric_dtype
 from metastudy.errors import DataError, MetastudyError
 from metastudy.plan import clear
 from metastudy.project import Project, sha256
+from metastudy.reproduce import read_profile
 from metastudy.staleness import read_manifest
 from metastudy.tables import SCORES
 
@@ -173,7 +174,7 @@ def committed_tables(project: Project, profile: str) -> dict[str, pd.DataFrame] 
 
 def check_manifests(project: Project, profile: str) -> Iterator[str]:
     """Each output that is missing, or not what its manifest says."""
-    for step in project.steps:
+    for step in read_profile(project, profile)[1]:
         manifest = read_manifest(project.manifest(profile, step))
         if manifest is None:
             yield f"{step}: no manifest; run `make reproduce PROFILE={profile}`"
