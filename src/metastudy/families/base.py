@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from metastudy.errors import ParameterError
+from metastudy.errors import ParameterError, TaskError
 from metastudy.model import BaseModel
 from metastudy.tasks import Kind, Task
 
@@ -93,6 +93,13 @@ class Family(ABC):
     @abstractmethod
     def model(self) -> BaseModel:
         """The base model f that all methods of this study share."""
+
+    def training_classes(self, fold: Fold) -> tuple[str, ...]:
+        """Every `class_name` that a training task may have, for ordinary training on all of them at once.
+
+        Raises TaskError where the family has no exchangeable classes.
+        """
+        raise TaskError(f"{self.study} has no classes of its own to train on; it is of kind {self.kind!r}")
 
     @abstractmethod
     def sample(self, fold: Fold, part: Part, shots: int, n_tasks: int, rng: np.random.Generator) -> list[Task]:

@@ -17,7 +17,33 @@ def quick() -> tuple[Family, ...]:
     return Sinusoid(), Digits(), DocumentationSummaries(), MedicalTables(), DocumentationSearch()
 
 
-PROFILES = {"quick": quick}
+def full() -> tuple[Family, ...]:
+    """Families on public data (data/registry.yaml), and the sinusoid with more tasks."""
+    from metastudy.families.diseases import Diseases
+    from metastudy.families.hospitals import Hospitals
+    from metastudy.families.omniglot import Omniglot
+    from metastudy.families.omniglot_challenge import BACKGROUNDS, OmniglotChallenge
+    from metastudy.families.public_search import PublicSearch
+    from metastudy.families.public_summaries import PublicSummaries
+    from metastudy.families.search_feedback import SearchFeedback
+    from metastudy.families.sinusoid import Sinusoid
+    from metastudy.families.texts import Intents, Symptoms
+
+    return (
+        Sinusoid(n_test=1000),
+        Omniglot(),
+        *(OmniglotChallenge(background=background) for background in BACKGROUNDS),
+        PublicSummaries(),
+        Diseases(),
+        Hospitals(),
+        PublicSearch(),
+        SearchFeedback(),
+        Intents(),
+        Symptoms(),
+    )
+
+
+PROFILES = {"quick": quick, "full": full}
 
 
 def families(profile: str) -> tuple[Family, ...]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metastudy.errors import TaskError
 from metastudy.families.base import Family, Fold, Part, Score, TaskSpec
+from metastudy.families.scoring import class_scores
 from metastudy.model import ConvNet
 from metastudy.tasks import Kind, Task
 
@@ -87,6 +88,10 @@ class Digits(Family):
         x = torch.cat(support), labels[0], torch.cat(query), labels[1]
         return Task(name, family, "classification", *x, n_classes=len(parts), query_ids=ids, class_names=classes)
 
+    def training_classes(self, fold: Fold) -> tuple[str, ...]:
+        """Each training digit in each view."""
+        return tuple(f"{digit}/{view}" for digit in fold.train for view in VIEWS)
+
     def sample(self, fold: Fold, part: Part, shots: int, n_tasks: int, rng: np.random.Generator) -> list[Task]:
         digits = [int(digit) for digit in getattr(fold, part)]
         tasks = []
@@ -118,9 +123,7 @@ class Digits(Family):
         return self._task(spec.id, spec.family, parts)
 
     def score(self, task: Task, prediction: Tensor) -> Sequence[Score]:
-        correct = (prediction.argmax(1) == task.query_y).float().mean()
-        likelihood = prediction.gather(1, task.query_y[:, None]).clamp(min=1e-12).log().mean()
-        return [Score(task.id, "accuracy", float(correct)), Score(task.id, "log_loss", -float(likelihood))]
+        return class_scores(task, prediction)
 
     def content_hash(self) -> str:
         images, labels = self._data
