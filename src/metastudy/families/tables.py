@@ -15,33 +15,16 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.stats import skew
 from sklearn.datasets import load_breast_cancer, load_diabetes
-from sklearn.metrics import log_loss, roc_auc_score
 from torch import Tensor
 
 from metastudy.errors import DataError
 from metastudy.families.base import Family, Fold, Ids, Part, Score, TaskSpec
+from metastudy.families.diagnosis import CHANNELS, channels, lean, scores, standardise
 from metastudy.model import ColumnNet
 from metastudy.tasks import Kind, Task
 
 TABLES = ("breast_cancer", "diabetes")
-CLIP = 3.0
-
-
-def standardise(support: np.ndarray, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and scale columns by the support alone, then clip softly: 3 tanh(z / 3).
-
-    Without the clip two rows decide a scale that makes outliers of ordinary patients. A column that is constant in
-    the support tells nothing and becomes 0.
-    """
-    centre, scale = support.mean(0), support.std(0)
-    known = scale > 1e-9 * (1 + np.abs(centre))
-
-    def transform(rows: np.ndarray) -> np.ndarray:
-        return np.where(known, CLIP * np.tanh((rows - centre) / np.where(known, scale, 1) / CLIP), 0.0)
-
-    return transform(support), transform(query)
 
 
 @dataclass(frozen=True)
@@ -78,7 +61,7 @@ class MedicalTables(Family):
         return tuple(Fold(t, train=(other[t],), validation=(other[t],), test=(t,)) for t in TABLES)
 
     def model(self) -> ColumnNet:
-        return ColumnNet(channels=4, n_columns=self.n_columns)
+        return ColumnNet(channels=CHANNELS, n_columns=self.n_columns)
 
     def patients(self, table: str, part: Part) -> np.ndarray:
         """Row numbers: the same fixed 70% of a table train, the rest validate."""
@@ -86,20 +69,14 @@ class MedicalTables(Family):
         cut = int(0.7 * len(order))
         return order[:cut] if part == "train" else order[cut:]
 
-    def _channels(self, rows: np.ndarray, lean: np.ndarray) -> Tensor:
-        """(N, P) values and (P,) skewness -> (N, P, 4): value, its size, the column's skewness, 1."""
-        parts = [rows, np.abs(rows) - 1, np.broadcast_to(lean, rows.shape), np.ones_like(rows)]
-        return torch.tensor(np.stack(parts, -1), dtype=torch.float32)
-
     def _task(self, name: str, table: str, columns: Ids, support: np.ndarray, query: np.ndarray) -> Task:
         values, labels = self.data[table]
         values = values[:, list(columns)]
         zs, zq = standardise(values[support], values[query])
-        varied = zs.std(0) > 0
-        lean = np.tanh(np.where(varied, skew(np.where(varied, zs, np.arange(len(zs))[:, None])), 0.0))
+        leaning = lean(zs)
         y = [torch.tensor(labels[rows], dtype=torch.float32) for rows in (support, query)]
         ids = tuple(str(i) for i in query)
-        x_s, x_q = self._channels(zs, lean), self._channels(zq, lean)
+        x_s, x_q = channels(zs, leaning), channels(zq, leaning)
         return Task(name, table, "binary", x_s, y[0], x_q, y[1], query_ids=ids)
 
     def _draw(self, table: str, rows: np.ndarray, shots: int, rng: np.random.Generator) -> tuple[Ids, list, list]:
@@ -139,11 +116,7 @@ class MedicalTables(Family):
         return self._task(spec.id, spec.family, spec.columns, support, np.array(spec.query))
 
     def score(self, task: Task, prediction: Tensor) -> Sequence[Score]:
-        truth, sick = task.query_y.numpy(), prediction[:, 1].double().clamp(1e-7, 1 - 1e-7).numpy()
-        return [
-            Score(task.id, "auroc", float(roc_auc_score(truth, sick))),
-            Score(task.id, "log_loss", float(log_loss(truth, sick, labels=[0, 1]))),
-        ]
+        return scores(task, prediction, self.metrics)
 
     def content_hash(self) -> str:
         digest = hashlib.sha256()
