@@ -5,7 +5,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from metastudy import corpus
 from metastudy.errors import DataError
-from metastudy.text import ROUGE, rouge, split_sentences, stems
+from metastudy.text import ROUGE, rouge, rouge1, split_sentences, stems
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,14 @@ def test_rouge_stems_and_takes_the_best_reference():
     assert rouge("", ["a b"]) == {"rouge1": 0, "rouge2": 0, "rougeL": 0}
     with pytest.raises(DataError, match="reference"):
         rouge("text", [])
+
+
+def test_rouge1_alone_is_the_same():
+    references = ["the cat was on a mat", "a dog"]
+    assert rouge1("The cats sat on the mat.", references) == rouge("The cats sat on the mat.", references)["rouge1"]
+    assert rouge1("dogs", references) == pytest.approx(100 * 2 / 3)  # one of one and one of two words
+    with pytest.raises(DataError, match="reference"):
+        rouge1("text", [])
 
 
 def test_cached_stems_equal_the_libraries_own_scores():

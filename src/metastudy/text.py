@@ -82,6 +82,18 @@ def _scorer() -> rouge_scorer.RougeScorer:
     return rouge_scorer.RougeScorer(list(ROUGE), tokenizer=_Tokenizer())
 
 
+@cache
+def _unigram_scorer() -> rouge_scorer.RougeScorer:
+    return rouge_scorer.RougeScorer([ROUGE[0]], tokenizer=_Tokenizer())
+
+
+def rouge1(prediction: str, references: Sequence[str]) -> float:
+    """The ROUGE-1 of `rouge` alone, which takes a fraction of the time. Raises DataError without a reference."""
+    if not references:
+        raise DataError("no reference summary; ROUGE needs at least one")
+    return max(100 * _unigram_scorer().score(r, prediction)[ROUGE[0]].fmeasure for r in references)
+
+
 def rouge(prediction: str, references: Sequence[str]) -> dict[str, float]:
     """Stemmed ROUGE-1, -2 and -L F1 (Lin 2004), times 100, against the reference with the best ROUGE-1.
 

@@ -62,7 +62,7 @@ def test_supports_are_nested_and_the_query_stays(family, fold, spec):
 
 def test_baselines_choose_what_they_should(family, fold, spec):
     task = family.build(spec, 1, fold)
-    assert set(family.chosen(task, task.query_x[:, LEAD]).values()) == {0}
+    assert set(family.chosen(task, task.query_x[:, LEAD]).values()) == {(0,)}
     scores = {s.task: s.value for s in family.score(task, task.query_x[:, LEXRANK]) if s.metric == "rouge1"}
     best = {s.task: s.value for s in family.oracle(task) if s.metric == "rouge1"}
     assert len(scores) == len(spec.query)
@@ -74,6 +74,12 @@ def test_score_is_the_rouge_of_the_chosen_sentence_and_ties_go_to_the_first(fami
     document = family.documents[spec.query[0]]
     score = {s.metric: s.value for s in family.score(task, torch.zeros(len(task.query_y))) if spec.query[0] in s.task}
     assert score == pytest.approx(rouge(document.sentences[0], [document.summary]))
+
+
+def test_too_few_documents_for_a_training_task_is_an_error():
+    family = DocumentationSummaries(max_documents=20)
+    with pytest.raises(DataError, match="20 documents in 20 groups are too few for 20 in support"):
+        family.sample(family.folds()[0], "train", 20, 1, np.random.default_rng(0))
 
 
 def test_frozen_lists_repeat_and_fit_another_process(family):

@@ -178,7 +178,7 @@ def test_rows_that_do_not_fit_the_data_are_refused():
     spec, fold = family.freeze(np.random.default_rng(0))[0], family.folds()[0]
     assert family.build(spec, 1, fold).n_classes == 5
     outside = dataclasses.replace(spec, query=(*spec.query[:-1], len(family.texts)))
-    with pytest.raises(DataError, match=f"asks for row {len(family.texts)} of {len(family.texts)} texts"):
+    with pytest.raises(DataError, match=f"asks for row {len(family.texts)} of {len(family.texts)}"):
         family.build(outside, 1, fold)
     mixed = dataclasses.replace(spec, support=(spec.support[1], *spec.support[1:]))
     swapped = dataclasses.replace(spec, support=((*spec.support[1][:1], *spec.support[0][1:]), *spec.support[1:]))

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from metastudy.errors import ParameterError, TaskError
+from metastudy.errors import DataError, ParameterError, TaskError
 from metastudy.model import BaseModel
 from metastudy.tasks import Kind, Task
 
@@ -61,6 +61,13 @@ class FieldBaseline:
     name: str
     column: int
     sign: float = 1.0
+
+
+def check_rows(spec: TaskSpec, n_rows: int) -> None:
+    """Raises DataError where a task whose ids are row numbers asks for a row that the data does not have."""
+    rows = [*(i for ids in spec.support for i in ids), *spec.query]
+    if wrong := [row for row in rows if row not in range(n_rows)]:
+        raise DataError(f"task {spec.id} asks for row {wrong[0]!r} of {n_rows}; draw the task list anew")
 
 
 class Family(ABC):

@@ -34,6 +34,7 @@ def full() -> tuple[Family, ...]:
         Omniglot(),
         *(OmniglotChallenge(background=background) for background in BACKGROUNDS),
         PublicSummaries(),
+        PublicSummaries(hold_out="family"),
         Diseases(),
         Hospitals(),
         PublicSearch(),

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from metastudy.errors import TaskError
-from metastudy.families.base import Family, Fold, Part, Score, TaskSpec
+from metastudy.families.base import Family, Fold, Part, Score, TaskSpec, check_rows
 from metastudy.families.scoring import class_scores
 from metastudy.model import ConvNet
 from metastudy.tasks import Kind, Task
@@ -118,6 +118,7 @@ class Digits(Family):
         return specs
 
     def build(self, spec: TaskSpec, shots: int, fold: Fold) -> Task:
+        check_rows(spec, len(self._data[1]))
         query = np.array(spec.query).reshape(len(spec.support), -1)
         parts = [(np.array(s[:shots]), q, VIEWS[0]) for s, q in zip(spec.support, query, strict=True)]
         return self._task(spec.id, spec.family, parts)

@@ -18,8 +18,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from torch import Tensor
 
-from metastudy.errors import DataError
-from metastudy.families.base import Family, Fold, Ids, Part, Score, TaskSpec
+from metastudy.families.base import Family, Fold, Ids, Part, Score, TaskSpec, check_rows
 from metastudy.families.diagnosis import CHANNELS, channels, lean, scores, standardise
 from metastudy.model import ColumnNet
 from metastudy.tasks import Kind, Task
@@ -109,9 +108,7 @@ class MedicalTables(Family):
         return specs
 
     def build(self, spec: TaskSpec, shots: int, fold: Fold) -> Task:
-        n_rows = len(self.data[spec.family][1])
-        if max(spec.query) >= n_rows:
-            raise DataError(f"task {spec.id} asks for row {max(spec.query)} of {n_rows}; draw the task list anew")
+        check_rows(spec, len(self.data[spec.family][1]))
         support = np.array([i for ids in spec.support for i in ids[:shots]])
         return self._task(spec.id, spec.family, spec.columns, support, np.array(spec.query))
 

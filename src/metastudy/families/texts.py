@@ -20,7 +20,7 @@ from torch import Tensor
 from metastudy import loaders
 from metastudy.encoders import TfidfSvd
 from metastudy.errors import DataError, ParameterError
-from metastudy.families.base import Family, Fold, Ids, Part, Score, TaskSpec
+from metastudy.families.base import Family, Fold, Ids, Part, Score, TaskSpec, check_rows
 from metastudy.families.draws import rotate
 from metastudy.families.scoring import class_scores
 from metastudy.loaders.intents import LabelledTexts
@@ -180,11 +180,7 @@ class TextTasks(Family):
         ]
 
     def build(self, spec: TaskSpec, shots: int, fold: Fold) -> Task:
-        rows = [row for ids in (*spec.support, spec.query) for row in ids]
-        if unknown := [row for row in rows if row not in range(len(self.texts))]:
-            raise DataError(
-                f"task {spec.id} asks for row {unknown[0]!r} of {len(self.texts)} texts; draw the task list anew"
-            )
+        check_rows(spec, len(self.texts))
         return self._task(spec.id, spec.family, [ids[:shots] for ids in spec.support], spec.query, fold)
 
     def score(self, task: Task, prediction: Tensor) -> Sequence[Score]:
