@@ -50,8 +50,9 @@ status: env  ## Say which notebooks are not up to date, and why
 data: env  ## Fetch and verify the public data of a profile: make data PROFILE=full
 	@$(PY) -m metastudy.fetch --profile $(PROFILE)
 
-check-data: env  ## Read every public source and compare its counts with the registry
+check-data: env  ## Read every public source, compare its counts, and check all families and their task lists
 	@$(PY) -m metastudy.loaders
+	@METASTUDY_SLOW_TESTS=1 $(PY) -m pytest -q tests/families/test_catalogue.py tests/families/test_public_summaries.py
 
 datasheets: env  ## Write data/README.md from data/registry.yaml
 	@$(PY) -m metastudy.datasheets

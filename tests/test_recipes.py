@@ -74,7 +74,9 @@ def test_the_plan_asks_for_what_its_study_measures(name: str) -> None:
     for profile in FOLDER.glob("*.yaml"):
         if profile.stem != "plan":
             step, parameter = SHOTS_OF[name]
-            values = yaml.safe_load(profile.read_text())[step]
+            values = yaml.safe_load(profile.read_text()).get(step)
+            if values is None and profile.stem != "quick":
+                continue  # a profile may have some of the notebooks
             assert PLANS[name].shots in values[parameter], f"{profile.stem} does not measure what the plan judges"
             assert values["seeds"] >= 2, f"{profile.stem}: A/A needs two seeds"
 

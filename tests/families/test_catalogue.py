@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from dataclasses import replace
 from functools import cache
@@ -19,6 +20,8 @@ from metastudy.project import find_root
 from metastudy.tasks import collate
 
 PUBLIC = all(loaders.available(s.name) for s in registry.load().sources)
+ABSENT = "the public data is not in data/raw or METASTUDY_DATA_MIRROR"
+SLOW = os.environ.get("METASTUDY_SLOW_TESTS") == "1"
 SUMMED = {"auroc", "rouge1", "rouge2", "rougeL", "ndcg@10", "mrr", "recall@10", "accuracy"}
 
 
@@ -30,10 +33,13 @@ def held(profile: str) -> tuple[Family, ...]:
 def every_family() -> list:
     cases = []
     for profile in catalogue.PROFILES:
-        reason = "the public data is not in data/raw or METASTUDY_DATA_MIRROR"
-        marks = [pytest.mark.skipif(profile == "full" and not PUBLIC, reason=reason)]
         for family in held(profile):
             name = task_lists.file_name(family).removesuffix(".json")
+            slow = profile == "full" and family.study == "summarization" and not SLOW
+            marks = [
+                pytest.mark.skipif(profile == "full" and not PUBLIC, reason=ABSENT),
+                pytest.mark.skipif(slow, reason="splits sentences for a minute; `make check-data` runs it"),
+            ]
             cases.append(pytest.param((profile, family), id=f"{profile}-{name}", marks=marks))
     return cases
 
