@@ -19,6 +19,7 @@ import pytest
 
 from metastudy import archives, fetch, registry
 from metastudy.errors import DataError
+from metastudy.loaders import Files
 from metastudy.registry import Download, File, Source
 from web_server import Site, serving
 
@@ -306,3 +307,34 @@ def test_ctrl_c_is_answered_with_a_word(places, site, monkeypatch, capsys) -> No
     monkeypatch.setattr(registry, "load", lambda: registry.Registry(sources=(source("good", registered(site)),)))
     monkeypatch.setattr(fetch, "find", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert fetch.main([]) == 130 and "stopped" in capsys.readouterr().err
+
+
+def test_a_loader_gets_the_same_from_a_repack_and_from_its_originals(places, site, monkeypatch) -> None:
+    first, second = zipped({"set/topics/a.txt": b"one", "set/topics/b.txt": b"two"}), zipped({"gold/a/1.txt": b"sum"})
+    sums = [{"sha256": hashlib.sha256(packed).hexdigest()} for packed in (first, second)]
+    file = repacked(site, {"one.zip": first, "two.zip": second}, sums, archives.content_hash(INSIDE))
+    assert Files.of(source("texts", file)).members("all.tar.xz") == INSIDE
+    other = file.model_copy(update={"content_sha256": "1" * 64})
+    with pytest.raises(DataError, match=f"hold content {archives.content_hash(INSIDE)}, expected {'1' * 64}"):
+        Files.of(source("texts", other)).members("all.tar.xz")
+    packed = tarred({f"packed/{name}": content for name, content in INSIDE.items()}, "w:xz")
+    own = file.model_copy(update={"bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest()})
+    put(places / "mirror", own, packed)
+    monkeypatch.setenv(fetch.MIRROR, str(places / "mirror"))
+    assert Files.of(source("texts", own)).members("all.tar.xz") == INSIDE
+
+
+def test_pictures_of_two_packings_are_compared_as_they_look(places, site) -> None:
+    from PIL import Image
+
+    picture = Image.new("1", (9, 7))
+    picture.putpixel((2, 3), 1)
+    one, other = io.BytesIO(), io.BytesIO()
+    picture.save(one, "PNG")
+    picture.convert("L").save(other, "PNG", compress_level=0)
+    assert one.getvalue() != other.getvalue()
+    packed = zipped({"topics/a.png": other.getvalue(), "gold/b.png": other.getvalue()})
+    expected = archives.content_hash({"topics/a.png": one.getvalue(), "gold/b.png": one.getvalue()}, "pixels")
+    file = repacked(site, {"a.zip": packed}, [{"md5": hashlib.md5(packed).hexdigest()}], expected)
+    file = file.model_copy(update={"content": "pixels"})
+    assert set(Files.of(source("pictures", file)).members("all.tar.xz")) == {"topics/a.png", "gold/b.png"}

@@ -13,8 +13,8 @@ from metastudy import corpus
 from metastudy.corpus import Entry
 from metastudy.encoders import TfidfSvd, terms
 from metastudy.errors import DataError
-from metastudy.families.collection import FEATURES, K1, LSA_DIM, RRF_K, B, Collection, ranks, without_mask
-from metastudy.families.search import COLLECTIONS, DocumentationSearch
+from metastudy.families.collection import FEATURES, K1, LSA_DIM, RRF_K, TEXT_FEATURES, B, Collection, ranks
+from metastudy.families.search import COLLECTIONS, DocumentationSearch, documentation, without_mask
 from metastudy.masking import is_code_like, names_of
 from metastudy.tasks import collate
 
@@ -24,6 +24,7 @@ def entry(name: str, summary: str, *see_also: str) -> Entry:
     return Entry(f"p.{name}", "p", "function", summary, body, tuple(f"p.{s}" for s in see_also))
 
 
+PAGES = 100
 TOY = [
     entry("find_peaks", "Find the peaks of a signal.", "smooth", "widths"),
     entry("smooth", "Smooth a noisy signal.", "find_peaks"),
@@ -35,12 +36,23 @@ TOY = [
 
 @pytest.fixture(scope="module")
 def toy():
-    return Collection("p", TOY)
+    return documentation("p", TOY)
 
 
 @pytest.fixture(scope="module")
-def family():
-    return DocumentationSearch(draws=2, queries=8)
+def small():
+    """Some pages of each package, those with links first: enough to test with, and fast."""
+    packages = {name: sorted(found, key=lambda e: not e.see_also) for name, found in corpus.load().by_package().items()}
+    return corpus.Corpus(tuple(e for name in COLLECTIONS for e in packages[name][:PAGES]))
+
+
+@pytest.fixture(scope="module")
+def family(small):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "load", lambda: small)
+        made = DocumentationSearch(draws=2, queries=8)
+        assert list(made.collections) == list(COLLECTIONS)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +72,13 @@ def test_grades_are_two_for_mutual_links(toy):
 
 
 def test_an_entry_is_never_its_own_result(toy, family):
-    features = toy.features(TfidfSvd(toy.pages, 2))
-    for query, found in zip(toy.queries, toy.candidates(features, 30), strict=True):
+    columns = toy.columns(toy.vectors(TfidfSvd(toy.pages, 2)))
+    for query, found in zip(toy.queries, toy.candidates(columns, 30), strict=True):
         assert toy.position[query] not in found and len(found) == len(TOY) - 1
     for collection in family.collections.values():
         assert not any(query in grades for query, grades in collection.relevant.items())
     for fold in family.folds()[:1]:
-        assert not any(query in j.pages for query, j in family.judged(fold).items())
+        assert not any(query in j.pages for found in family.judged(fold).values() for query, j in found.items())
 
 
 def test_names_are_masked_in_all_queries_and_pages(toy, family):
@@ -100,8 +112,9 @@ def test_ranks_and_their_ties():
 def test_dense_and_rrf_against_direct_computations(family):
     collection = family.collections["sympy"]
     encode = TfidfSvd([without_mask(p) for p in collection.pages], LSA_DIM)
-    x = collection.features()[7]
-    column = {name: x[:, j] for j, name in enumerate(FEATURES)}
+    columns = collection.columns(collection.vectors(encode))
+    every = collection.rows(columns, 7, range(len(collection.ids)))
+    column = {name: every[:, j] for j, name in enumerate(FEATURES)}
     query = collection.position[collection.queries[7]]
     cosine = encode([without_mask(collection.summaries[query])]) @ encode([without_mask(p) for p in collection.pages]).T
     others = [j for j in range(len(collection.ids)) if j != query]
@@ -111,8 +124,37 @@ def test_dense_and_rrf_against_direct_computations(family):
     rrf = np.array([1 / (RRF_K + 1 + by_bm25.index(j)) + 1 / (RRF_K + 1 + by_dense.index(j)) for j in others])
     assert np.allclose(column["rrf"][others], (rrf - rrf.mean()) / rrf.std(), atol=1e-3)
     assert column["bm25_reciprocal_rank"][by_bm25[4]] == pytest.approx(1 / 5)
-    found = collection.candidates(collection.features(), 30)[7]
+    found = collection.candidates(columns, 30)[7]
     assert set(found) == set(by_bm25[:30]) | set(by_dense[:30])
+    assert list(found) == sorted(found, key=lambda j: (-column["rrf"][j], j))
+
+
+def test_features_of_terms_by_hand():
+    """Pages are "red apple" and "green pear"; a query is text of its own, and may have the id of a page."""
+    collection = Collection(
+        "fruit", ["a", "b"], ["red", "green"], ["apple", "pear pear"], {"a": "red pear plum"}, {"a": {"b": 1}}
+    )
+    assert collection.features == TEXT_FEATURES and collection.allowed.all()
+    columns = collection.columns(collection.vectors(lambda texts: np.eye(2, dtype=np.float32)[[0] * len(texts)]))
+    idf = log(1 + 2 / 1)  # each word is in one of two pages
+    assert columns["term_share"][0] == pytest.approx([1 / 2, 1 / 2])  # plum is in no page: no term
+    assert columns["idf_share"][0] == pytest.approx([idf / (2 * idf)] * 2)
+    assert columns["summary_overlap"][0] == pytest.approx([1 / 2, 0])
+    assert columns["log_length"][0] == pytest.approx([log(3), log(4)])
+    assert columns["log_query_terms"][0] == pytest.approx([log(3)] * 2)
+
+
+def test_an_excluded_page_is_no_result_and_counts_for_nothing():
+    pages = [f"page number {word}" for word in ("red", "green", "blue")]
+    args = "p", ["1", "2", "3"], pages, pages, {"q": "green number"}, {"q": {"3": 1}}
+    collection = Collection(*args, excluded={"q": "2"})
+    columns = collection.columns(
+        collection.vectors(lambda texts: np.eye(3, dtype=np.float32)[[len(t) % 3 for t in texts]])
+    )
+    assert collection.allowed.tolist() == [[True, False, True]]
+    assert set(collection.candidates(columns, 3)[0]) == {0, 2} and collection.ranked(columns)[0][-1] == 1
+    assert columns["bm25"][0, [0, 2]].mean() == pytest.approx(0, abs=1e-5)
+    assert {int(round(1 / r)) for r in columns["bm25_reciprocal_rank"][0, [0, 2]]} == {1, 2}
 
 
 def test_a_task_is_what_its_spec_says(family, fold, spec):
@@ -168,16 +210,18 @@ def test_equal_predictions_keep_the_order_of_candidates(family, fold, spec):
         assert s == t
 
 
-def test_lists_repeat_and_pickles_are_light(family):
+def test_lists_repeat_and_pickles_are_light(family, small, monkeypatch):
     again = pickle.loads(pickle.dumps(family))
     assert not again._judged and "collections" not in vars(again)
+    monkeypatch.setattr(corpus, "load", lambda: small)
     assert again.freeze(np.random.default_rng(3)) == family.freeze(np.random.default_rng(3))
     assert again.content_hash() == family.content_hash()
 
 
-def test_enough_judged_queries_in_each_collection(family):
-    assert list(family.collections) == list(COLLECTIONS)
-    assert all(len(c.queries) >= 40 for c in family.collections.values())
+def test_enough_judged_queries_in_each_collection():
+    family = DocumentationSearch()
+    assert all(len(family.ids(name)) >= 40 for name in COLLECTIONS)
+    assert "_unscaled" not in vars(family), "queries are known without scoring a page"
 
 
 def test_training_tasks_come_from_their_own_part(family, fold):
@@ -190,10 +234,10 @@ def test_an_unknown_id_is_an_error(family, fold, spec):
     with pytest.raises(DataError, match="p.unknown.*freeze again"):
         family.build(dataclasses.replace(spec, query=("p.unknown",)), 1, fold)
     with pytest.raises(DataError, match="at least 2"):
-        Collection("p", TOY[:1])
+        documentation("p", TOY[:1])
 
 
-def test_other_test_and_validation_collections_have_no_influence(family, fold, spec, monkeypatch):
+def test_other_test_and_validation_collections_have_no_influence(family, small, fold, spec, monkeypatch):
     """Scales come from training collections, vectors from a collection's own text."""
     others = {*fold.test, *fold.validation} - {spec.family}
     changed = corpus.Corpus(
@@ -201,7 +245,7 @@ def test_other_test_and_validation_collections_have_no_influence(family, fold, s
             dataclasses.replace(e, summary=f"Zebra {e.summary}", body=("A zebra is here.", *e.body))
             if e.package in others
             else e
-            for e in corpus.load().entries
+            for e in small.entries
         )
     )
     before = family.build(spec, 5, fold)

@@ -1,14 +1,14 @@
-"""A documentation collection to search: pages with names masked, queries, judgements, and what scores a match.
+"""A collection to search: pages, queries, judgements, and what scores a match of a query with a page.
 
-A query is an entry's summary line. Pages are the summary lines and bodies of all *other* entries of the package;
-the entry itself is never a result. Relevant are the entries its See Also section names: grade 2 where the link goes
-both ways, else 1.
+Where the text comes from does not matter here: `families.search` makes collections of documentation,
+`families.candidates` of public ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import bm25s
 import numpy as np
@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 
-from metastudy.corpus import Entry
 from metastudy.encoders import Encoder, TfidfSvd, terms
 from metastudy.errors import DataError
-from metastudy.masking import MASK, mask_names, names_of
 
 Array = NDArray[np.float32]
 LSA_DIM = 128  # of 64, 128 and 256 the best for the baselines themselves
@@ -33,11 +31,17 @@ FEATURES = (
     "feedback", "term_share", "idf_share", "summary_overlap", "log_length",
     "same_kind", "is_function", "is_class", "log_query_terms",
 )  # fmt: skip
+KIND_FEATURES = ("same_kind", "is_function", "is_class")
+"""Only where pages have kinds and a query is a page itself."""
+TEXT_FEATURES = tuple(name for name in FEATURES if name not in KIND_FEATURES)
 
 
-def without_mask(text: str) -> str:
-    """Text as it is scored: two masked names are not a match."""
-    return text.replace(MASK, " ")
+class Vectors(NamedTuple):
+    """Encoded text: pages (N, d), their summaries (N, d), queries (Q, d)."""
+
+    pages: Array
+    summaries: Array
+    queries: Array
 
 
 def bm25_index(pages: Sequence[Sequence[str]]) -> bm25s.BM25:
@@ -45,6 +49,16 @@ def bm25_index(pages: Sequence[Sequence[str]]) -> bm25s.BM25:
     index = bm25s.BM25(k1=K1, b=B, method="lucene", backend="numpy", auto_compile=False)
     index.index([list(p) for p in pages], show_progress=False)
     return index
+
+
+def bm25_scores(pages: Sequence[Sequence[str]], queries: Sequence[Sequence[str]]) -> Array:
+    """(Q, N) BM25 of queries with pages, all given as terms; a term that comes twice in a query counts twice."""
+    index = bm25_index(pages)
+    scores = []
+    for query in queries:
+        known = [t for t in query if t in index.vocab_dict]
+        scores.append(index.get_scores(known) if known else np.zeros(len(pages)))
+    return np.stack(scores).astype(np.float32)
 
 
 def ranks(scores: Array) -> NDArray[np.int64]:
@@ -64,85 +78,102 @@ def standardise(scores: Array, allowed: NDArray[np.bool_]) -> Array:
 
 
 class Collection:
-    """One package's entries as pages; rows of all arrays are the queries, columns the pages (both by id)."""
+    """Rows of all arrays are the queries (`queries`, by id), columns the pages (`ids`), both in the order given.
 
-    def __init__(self, package: str, entries: Sequence[Entry]):
-        if len(entries) < 2:
-            raise DataError(f"collection {package!r}: {len(entries)} entries; searching needs at least 2")
-        self.package = package
-        self.entries = sorted(entries, key=lambda e: e.id)
-        self.ids = [e.id for e in self.entries]
+    A page is a summary line and a body. `excluded` names a page that is never a result of a query (its own entry, for
+    one); `kinds` the kind of each page and the page that each query is. `clean` is applied to text before it is scored.
+    Raises DataError for fewer than two pages.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ids: Sequence[str],
+        summaries: Sequence[str],
+        bodies: Sequence[str],
+        queries: Mapping[str, str],
+        relevant: Mapping[str, Mapping[str, int]],
+        excluded: Mapping[str, str] | None = None,
+        kinds: Mapping[str, str] | None = None,
+        clean: Callable[[str], str] = str,
+    ):
+        if len(ids) < 2:
+            raise DataError(f"collection {name!r}: {len(ids)} pages; searching needs at least 2")
+        self.name = name
+        self.ids = list(ids)
         self.position = {id_: i for i, id_ in enumerate(self.ids)}
-        names = names_of(self.ids)
-        self.summaries = [mask_names(e.summary, names) for e in self.entries]
-        self.bodies = [mask_names(" ".join(e.body), names) for e in self.entries]
+        self.summaries = list(summaries)
+        self.bodies = list(bodies)
         self.pages = [f"{s} {b}" for s, b in zip(self.summaries, self.bodies, strict=True)]
-        links = {e.id: {t for t in e.see_also if t in self.position and t != e.id} for e in self.entries}
-        self.relevant: dict[str, dict[str, int]] = {
-            source: {t: 2 if source in links[t] else 1 for t in sorted(targets)}
-            for source, targets in links.items()
-            if targets
-        }
-        self.queries = [i for i in self.ids if i in self.relevant]
+        self.queries = list(queries)
+        self.asked = list(queries.values())
+        self.relevant = {query: dict(grades) for query, grades in relevant.items()}
+        self.excluded = dict(excluded or {})
+        self.kinds = kinds
+        self._clean = clean
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features that it has, in order."""
+        return FEATURES if self.kinds else TEXT_FEATURES
 
     @cached_property
-    def _rows(self) -> NDArray[np.int64]:
-        return np.array([self.position[q] for q in self.queries])
+    def _texts(self) -> tuple[list[str], list[str], list[str]]:
+        """Pages, summaries and queries as they are scored."""
+        return tuple([self._clean(t) for t in texts] for texts in (self.pages, self.summaries, self.asked))
 
     @cached_property
     def allowed(self) -> NDArray[np.bool_]:
-        """(Q, N): False where a page is the query's own entry."""
-        return self._rows[:, None] != np.arange(len(self.ids))[None, :]
+        """(Q, N): False where a page is never a result of the query."""
+        own = np.array([self.position.get(self.excluded.get(q, ""), -1) for q in self.queries])
+        return own[:, None] != np.arange(len(self.ids))[None, :]
 
     @cached_property
     def bm25(self) -> Array:
         """(Q, N) BM25 of each query with each page."""
-        index = bm25_index([terms(without_mask(p)) for p in self.pages])
-        known = index.vocab_dict
-        scores = []
-        for row in self._rows:
-            query = [t for t in terms(without_mask(self.summaries[row])) if t in known]
-            scores.append(index.get_scores(query) if query else np.zeros(len(self.ids)))
-        return np.stack(scores).astype(np.float32)
+        pages, _, queries = self._texts
+        return bm25_scores([terms(p) for p in pages], [terms(q) for q in queries])
 
-    @cached_property
     def _static(self) -> dict[str, Array]:
-        """Features of terms, lengths and kinds."""
-        pages, summaries = [without_mask(p) for p in self.pages], [without_mask(s) for s in self.summaries]
+        """Features of terms and lengths."""
+        pages, summaries, queries = self._texts
         count = CountVectorizer(analyzer=terms, binary=True)
         page_terms = csr_matrix(count.fit_transform(pages), dtype=np.float32)
         summary_terms = csr_matrix(count.transform(summaries), dtype=np.float32)
-        query_terms = summary_terms[self._rows]
+        query_terms = csr_matrix(count.transform(queries), dtype=np.float32)
         idf = np.log(1 + len(pages) / np.asarray(page_terms.sum(0)).ravel()).astype(np.float32)
         n_terms = np.maximum(np.asarray(query_terms.sum(1)), 1)
         weighted = query_terms.multiply(idf).tocsr()
         shared = (query_terms @ summary_terms.T).toarray()
         union = n_terms + np.asarray(summary_terms.sum(1)).T - shared
-        kinds = np.array([e.kind for e in self.entries])
-        shape = (len(self.queries), len(self.ids))
-        every = {
+        return {
             "term_share": (query_terms @ page_terms.T).toarray() / n_terms,
             "idf_share": (weighted @ page_terms.T).toarray() / np.maximum(np.asarray(weighted.sum(1)), 1e-6),
             "summary_overlap": shared / np.maximum(union, 1),
             "log_length": np.log1p([[len(p.split()) for p in pages]]),
-            "same_kind": kinds[self._rows][:, None] == kinds[None, :],
-            "is_function": kinds[None, :] == "function",
-            "is_class": kinds[None, :] == "class",
             "log_query_terms": np.log1p(n_terms),
         }
-        return {name: np.broadcast_to(np.asarray(v, dtype=np.float32), shape) for name, v in every.items()}
 
-    def features(self, encoder: Encoder | None = None) -> Array:
-        """(Q, N, len(FEATURES)), unscaled. A row depends on its query, its page and the unlabelled pages only.
+    def _of_kinds(self, kinds: Mapping[str, str]) -> dict[str, Array]:
+        page, query = (np.array([kinds[i] for i in ids]) for ids in (self.ids, self.queries))
+        return {
+            "same_kind": query[:, None] == page[None, :],
+            "is_function": page[None, :] == "function",
+            "is_class": page[None, :] == "class",
+        }
+
+    def vectors(self, encoder: Encoder | None = None) -> Vectors:
+        """All text encoded.
 
         Without an `encoder`, vectors are latent semantic ones fitted on this collection's own pages: no label and
         no other collection is needed for that.
         """
-        texts, titles = [without_mask(p) for p in self.pages], [without_mask(s) for s in self.summaries]
-        encode = encoder or TfidfSvd(texts, LSA_DIM)
-        pages, summaries = encode(texts), encode(titles)
-        queries = summaries[self._rows]
-        cosine, summary_cosine = queries @ pages.T, queries @ summaries.T
+        encode = encoder or TfidfSvd(self._texts[0], LSA_DIM)
+        return Vectors(*(encode(texts) for texts in self._texts))
+
+    def columns(self, vectors: Vectors) -> dict[str, Array]:
+        """Each feature as (Q, N), unscaled. A value depends on its query, its page and the unlabelled pages only."""
+        cosine, summary_cosine = vectors.queries @ vectors.pages.T, vectors.queries @ vectors.summaries.T
         bm25_rank = ranks(np.where(self.allowed, self.bm25, -np.inf))
         dense_rank = ranks(np.where(self.allowed, cosine, -np.inf))
         rrf = 1 / (RRF_K + bm25_rank) + 1 / (RRF_K + dense_rank)
@@ -156,16 +187,28 @@ class Collection:
             "cosine": cosine,
             "summary_cosine": summary_cosine,
             "dense_summary": standardise(summary_cosine, self.allowed),
-            "feedback": pages[top].mean(1) @ pages.T,
-            **self._static,
+            "feedback": vectors.pages[top].mean(1) @ vectors.pages.T,
+            **self._static(),
+            **(self._of_kinds(self.kinds) if self.kinds else {}),
         }
-        return np.stack([columns[name].astype(np.float32) for name in FEATURES], axis=-1)
+        shape = (len(self.queries), len(self.ids))
+        return {n: np.broadcast_to(np.asarray(columns[n], dtype=np.float32), shape) for n in self.features}
 
-    def candidates(self, features: Array, pool: int) -> list[NDArray[np.int64]]:
-        """Per query the union of the `pool` best pages by BM25 and by cosine, best RRF first, then by id."""
-        column = {name: features[..., j] for j, name in enumerate(FEATURES)}
-        rrf = np.where(self.allowed, column["rrf"], -np.inf)
-        limit = 1 / pool - 1e-6
-        inside = (column["bm25_reciprocal_rank"] >= limit) | (column["dense_reciprocal_rank"] >= limit)
-        order = np.argsort(-rrf, axis=1, kind="stable")
-        return [row[keep[row]] for row, keep in zip(order, inside & self.allowed, strict=True)]
+    def ranked(self, columns: Mapping[str, Array]) -> NDArray[np.int64]:
+        """Pages of each query, best RRF first, then in the order of pages; the excluded page is last. (Q, N)."""
+        return np.argsort(-np.where(self.allowed, columns["rrf"], -np.inf), axis=1, kind="stable")
+
+    def candidates(self, columns: Mapping[str, Array], pool: int) -> list[NDArray[np.int64]]:
+        """Per query the union of the `pool` best pages by BM25 and by cosine, in the order of `ranked`."""
+        inside = in_pool(columns["bm25_reciprocal_rank"], columns["dense_reciprocal_rank"], pool) & self.allowed
+        return [row[keep[row]] for row, keep in zip(self.ranked(columns), inside, strict=True)]
+
+    def rows(self, columns: Mapping[str, Array], query: int, pages: Sequence[int]) -> Array:
+        """Features of one query with some pages: (len(pages), len(self.features))."""
+        return np.stack([columns[name][query, pages] for name in self.features], axis=-1)
+
+
+def in_pool(bm25_reciprocal_rank: Array, dense_reciprocal_rank: Array, pool: int) -> NDArray[np.bool_]:
+    """Whether a page is among the `pool` best by either rank."""
+    limit = 1 / pool - 1e-6
+    return (bm25_reciprocal_rank >= limit) | (dense_reciprocal_rank >= limit)
