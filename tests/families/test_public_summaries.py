@@ -37,6 +37,9 @@ def a_source(domain: str) -> Summaries:
     return Summaries(tuple(a_document(domain, i, rng) for i in range(36)), {}, {})
 
 
+REAL = loaders.load, cache.folder
+
+
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory):
     """Ten small sources in place of the real ones, by name: tests may change one."""
@@ -250,8 +253,10 @@ def test_domains_outside_training_have_no_influence_on_inputs(toys, family, spec
 
 @pytest.mark.skipif("METASTUDY_SLOW_TESTS" not in os.environ, reason="takes a minute; set METASTUDY_SLOW_TESTS=1")
 @needs(*DOMAINS)
-def test_the_real_domains():
+def test_the_real_domains(monkeypatch):
     """Sizes, and lengths that fit what is known of each source: one sentence of a paper, six of a news summary."""
+    monkeypatch.setattr(loaders, "load", REAL[0])
+    monkeypatch.setattr(cache, "folder", REAL[1])
     family = PublicSummaries()
     assert {name: len(ids) for name, ids in family.domains.items()} == dict.fromkeys(DOMAINS, 200) | {
         "opinosis": 51, "fewsum_amazon": 60, "fewsum_yelp": 100, "qmsum": 197,
