@@ -15,7 +15,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce status data check-data datasheets test lab notebooks verify bench lint lock clean distclean
+.PHONY: help env reproduce status data check-data datasheets test lab notebooks verify calibrate bench lint lock clean distclean
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -70,6 +70,9 @@ notebooks: reproduce  ## Put the outputs of the executed notebooks into the comm
 
 verify: env  ## Check results/ against its manifests and against the committed tables
 	@$(PY) -m metastudy.verify --profile $(PROFILE)
+
+calibrate: env  ## Measure how often the tests are wrong: thousands of comparisons without a difference
+	@$(PY) -m metastudy.calibrate
 
 bench: $(BENCH_STAMP)  ## Measure speed beside other implementations, which it installs
 	@$(PY) -m benchmarks.run $(if $(WORKS),--works $(WORKS))

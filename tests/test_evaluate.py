@@ -106,6 +106,35 @@ def test_history_and_weights_of_the_mixture(serial: Evaluation) -> None:
     assert found["beta"].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
 
 
+class Answering(ToyFamily):
+    """Shows a user the row with the highest prediction."""
+
+    def answers(self, task: Task, prediction: torch.Tensor) -> dict[str, str]:
+        return {task.id: f"row {int(prediction.argmax())}"}
+
+
+def test_answers_are_kept_beside_the_scores_where_a_family_gives_any(serial: Evaluation) -> None:
+    assert serial.answers.empty
+    family = Answering("regression", shots=(1, 3), n_test=2)
+    found = run(family=family).answers
+    assert list(found.columns) == ["family", "task", "method", "shots", "seed", "answer"]
+    assert len(found) == len(serial.scores)
+    fold = family.folds()[0]
+    spec = next(s for s in SPECS if s.fold == fold.name)
+    fitted = METHODS[-1].fit(family, fold, CONFIG, 6)
+    best = int(fitted.predict([family.build(spec, 3, fold)], 3)[0].argmax())
+    row = found.query("task == @spec.id and method == 'g' and shots == 3 and seed == 6")
+    assert row["answer"].tolist() == [f"row {best}"] and row["family"].tolist() == [spec.family]
+
+
+def test_one_method_may_have_more_seeds(serial: Evaluation) -> None:
+    found = run(seeds_of={"g": [5, 6, 7], "first column": [5, 6]}).scores
+    seeds = found.groupby("method")["seed"].unique().map(list).to_dict()
+    assert seeds == {"first column": [5], "ridge": [5, 6], "g": [5, 6, 7]}
+    both = found[found["seed"] < 7].reset_index(drop=True)
+    assert_frame_equal(both, serial.scores, check_exact=True)
+
+
 def test_two_processes_give_the_same_bits(serial: Evaluation) -> None:
     same(run(jobs=2), serial)
 
@@ -281,7 +310,8 @@ def test_scoring_holds_few_tasks_at_once_whatever_their_number(monkeypatch: pyte
     specs = [s for s in family.freeze(np.random.default_rng(0)) if s.fold == fold.name]
     fitted = METHODS[-1].fit(family, fold, CONFIG, 5)
     monkeypatch.setattr(ToyFamily, "build", watched)
-    assert len(evaluate.score_tasks(family, fold, specs, fitted, "g", 5)) == 2 * 25
+    scores, answers = evaluate.score_tasks(family, fold, specs, fitted, "g", 5)
+    assert len(scores) == 2 * 25 and answers.empty
     assert len(evaluate.mean_weights(family, fold, specs, fitted, 5)) == 2 * 2
     assert len(most) == 2 * 2 * 25 and max(most) <= 2 * 4
 

@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from metastudy import plan
 from metastudy.errors import DataError, ParameterError
 from metastudy.plan import StudyPlan
 from metastudy.tables import VERDICTS, tidy
 
-ENTRY = {"metric": "accuracy", "shots": 5, "margin": 0.05, "clustered": False, "primary": "ridge"}
+ENTRY = {"metric": "accuracy", "shots": 5, "test": "paired by task", "seeds": "fixed", "alpha": 0.05}
+ENTRY |= {"margin": 0.05, "minimum_effect": 0.2, "primary": "ridge"}
 
 
 def study_plan(**changed: object) -> StudyPlan:
+    if "clustered" in changed:
+        changed["test"] = "paired by family" if changed.pop("clustered") else "paired by task"
     return StudyPlan(**(ENTRY | changed))
 
 
@@ -43,25 +45,36 @@ def rows(p: list[float], study: str = "s", difference: float = 0.2) -> pd.DataFr
 def test_a_plan_is_read_by_study(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(
+        "common: {alpha: 0.1, seeds: random, minimum_effect: 1, test: paired by task}\n"
         "studies:\n"
-        "  one: {metric: mse, lower_is_better: true, shots: 5, margin: 0.1, clustered: false, primary: ridge}\n"
-        "  two: {metric: rouge1, shots: 0, margin: 1, clustered: true, primary: lead, exploratory: [a, b]}\n"
+        "  one: {metric: mse, lower_is_better: true, shots: 5, margin: 0.1, primary: ridge}\n"
+        "  two: {metric: rouge1, shots: 0, margin: 1, test: paired by family, primary: lead, exploratory: [a, b]}\n"
     )
     found = plan.load(path)
     assert list(found) == ["one", "two"] and found["one"].lower_is_better and not found["two"].lower_is_better
     assert found["one"].exploratory == () and found["two"].exploratory == ("a", "b")
     assert (found["two"].clustered, found["two"].margin, found["two"].shots) == (True, 1.0, 0)
+    assert not found["one"].clustered and {(p.alpha, p.seeds, p.minimum_effect) for p in found.values()} == {
+        (0.1, "random", 1.0)
+    }
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("studies:\n  s: {metric: m, shots: 5, margin: 0.1, clustered: false, primary: r, margn: 2}", "margn"),
-        ("studies:\n  s: {metric: m, shots: 5, clustered: false, primary: r}", "margin"),
-        ("studies:\n  s: {metric: m, shots: 5, margin: 0, clustered: false, primary: r}", "greater than 0"),
-        ("studies:\n  s: {metric: m, shots: -1, margin: 1, clustered: false, primary: r}", "greater than or equal"),
-        ("studies:\n  s: {metric: m, shots: 5, margin: 1, clustered: maybe, primary: r}", "clustered"),
-        ("studies:\n  s: {metric: m, shots: 5, margin: 1, clustered: true, primary: r, exploratory: r}", "exploratory"),
+        ("margin: 0.1, test: paired by task, shots: 5, margn: 2", "margn"),
+        ("test: paired by task, shots: 5", "margin"),
+        ("margin: 0, test: paired by task, shots: 5", "greater than 0"),
+        ("margin: 1, test: paired by task, shots: -1", "greater than or equal"),
+        ("margin: 1, test: maybe, shots: 5", "test"),
+        ("margin: 1, test: paired by family, shots: 5, exploratory: r", "exploratory"),
+        ("margin: 3, test: paired by task, shots: 5", "minimum_effect 2.0 is below margin 3.0"),
+        ("margin: 1, test: paired by task, shots: 5, alpha: 0.7", "alpha"),
+        ("margin: 1, test: paired by task, shots: 5, seeds: some", "seeds"),
+        (
+            "margin: 1, test: paired by task, shots: 5}\n  t: {margin: 1, test: paired by task, shots: 5, alpha: .1",
+            "one",
+        ),
         ("studies:\n  s: [metric]", "no valid plan"),
         ("studys: {}", "studies"),
         ("", "no valid plan"),
@@ -69,6 +82,9 @@ def test_a_plan_is_read_by_study(tmp_path: Path) -> None:
 )
 def test_an_invalid_plan_is_refused(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
+    if content.startswith(("margin", "test")):
+        common = "common: {alpha: 0.05, seeds: fixed, metric: m, primary: r, minimum_effect: 2}\n"
+        content = f"{common}studies:\n  s: {{{content}}}"
     path.write_text(content)
     with pytest.raises(ParameterError, match=rf"(?s)plan\.yaml is no valid plan.*{message}|{message}.*StudyPlan"):
         plan.load(path)
@@ -97,13 +113,13 @@ def test_judging_by_hand() -> None:
     # sorted: 3/1 · .01, 3/2 · .03, 3/3 · .04 (never above the one after)
     assert screened["p_adjusted"].tolist() == pytest.approx([0.03, 0.04, 0.04])
     assert screened["verdict"].tolist() == ["better"] * 3
-    assert plan.judge(waiting, {"s": study_plan()}, alpha=0.02)["verdict"].tolist() == ["undecided"] * 3
+    assert plan.judge(waiting, {"s": study_plan(alpha=0.02)})["verdict"].tolist() == ["undecided"] * 3
     assert waiting["verdict"].tolist() == ["undecided"] * 3, "the rows given stay as they were"
 
 
 def test_each_study_is_judged_by_its_own_margin() -> None:
     both = pd.concat([rows([0.9], "narrow", difference=0.0), rows([0.9], "wide", difference=0.0)], ignore_index=True)
-    found = plan.judge(both, {"narrow": study_plan(margin=0.1), "wide": study_plan(margin=0.5)})
+    found = plan.judge(both, {"narrow": study_plan(margin=0.1), "wide": study_plan(margin=0.5, minimum_effect=0.5)})
     assert found["verdict"].tolist() == ["undecided", "equivalent"]
 
 
@@ -120,7 +136,8 @@ def test_primary_claims_are_adjusted_over_all_studies() -> None:
     assert found["difference"].tolist() == pytest.approx([np.mean(up), -np.mean(up)])
     assert found["p"].tolist() == [2 / 2**7] * 2 and found["p_adjusted"].tolist() == [4 / 2**7] * 2
     assert found["verdict"].tolist() == ["better", "worse"]
-    assert plan.primary(plans, frames, alpha=4 / 2**7)["verdict"].tolist() == ["undecided", "undecided"]
+    strict = {name: study_plan(alpha=4 / 2**7) for name in plans}
+    assert plan.primary(strict, frames)["verdict"].tolist() == ["undecided", "undecided"]
     assert len(tidy(found, "verdicts", "toy")) == 2
 
 
@@ -176,36 +193,53 @@ def test_families_are_the_units_where_the_plan_says_so() -> None:
     assert clustered["p"] == 2 / 2**7 and tasks["p"] < clustered["p"]
 
 
-def test_the_detectable_difference_by_hand() -> None:
-    g = [1.0, 2, 3, 4, 6, 8]
-    frames = {name: scores(name, {"g": g, "ridge": [0.0] * 6}, families=3) for name in ("tasks", "families")}
-    plans = {"tasks": study_plan(), "families": study_plan(clustered=True, margin=0.2)}
-    found = plan.detectable(plans, frames)
-    assert list(found.columns) == ["study", "metric", "units", "detectable", "margin"]
-    assert found["units"].tolist() == [6, 3] and found["margin"].tolist() == [0.05, 0.2]
-    z = 1.959964 + 0.841621  # two-sided 5%, power 80%
-    expected = [z * stats.sem(g), z * stats.sem([2.5, 4.0, 5.5])]  # t0 and t3, t1 and t4, t2 and t5
-    assert found["detectable"].tolist() == pytest.approx(expected, rel=1e-6)
+def test_where_seeds_are_random_their_spread_widens_the_interval() -> None:
+    up = [0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.1, 0.2]
+    steady = scores("s", {"g": up, "ridge": [0.0] * 8})
+    shaky = scores("s", {"g": up, "ridge": [0.0] * 8}, step=0.3)
+    fixed, random = study_plan(), study_plan(seeds="random")
+    widths = {}
+    for name, frame, p in (("steady", steady, random), ("shaky", shaky, random), ("these models", shaky, fixed)):
+        row = plan.primary({"s": p}, {"s": frame}).iloc[0]
+        assert row["difference"] == pytest.approx(np.mean(up))
+        widths[name] = row["high"] - row["low"]
+    assert widths["shaky"] > 3 * widths["steady"] and widths["shaky"] > 3 * widths["these models"]
+    alone = pd.concat([steady[steady["method"] == "g"], steady[(steady["method"] != "g") & (steady["seed"] == 3)]])
+    assert plan.primary({"s": random}, {"s": alone})["difference"].item() == pytest.approx(np.mean(up)), "run once"
+    with pytest.raises(DataError, match="every method has one seed"):
+        plan.primary({"s": random}, {"s": steady[steady["seed"] == 3]})
+
+
+def test_a_a_with_random_seeds_sets_two_halves_against_each_other() -> None:
+    g = np.linspace(0, 1, 12).tolist()
+    frames = [scores("s", {"g": g, "ridge": g}, step=0.01)]
+    frames.append(frames[0].assign(seed=frames[0]["seed"] + 2))
+    frame = pd.concat(frames)
+    found = plan.same_method({"s": study_plan(seeds="random")}, {"s": frame})
+    assert found[["a", "b"]].to_numpy().tolist() == [["g, seeds 3 4", "g, seeds 5 6"]]
+    assert found["difference"].item() == pytest.approx(0) and found["verdict"].item() == "equivalent"
+    with pytest.raises(DataError, match="s has 2 seeds of g; A/A needs 4"):
+        plan.same_method({"s": study_plan(seeds="random")}, {"s": frames[0]})
 
 
 def test_the_same_method_is_compared_seed_against_seed() -> None:
     g = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
     frame = scores("s", {"g": g, "ridge": [0.0] * 7}, step=0.5)
-    third = frame[frame["seed"] == 3].assign(seed=9, value=99.0)
-    found = plan.same_method({"s": study_plan()}, {"s": pd.concat([third, frame])}, alpha=0.05)
-    assert found[["a", "b"]].to_numpy().tolist() == [["g, seed 3", "g, seed 4"]]
+    third = frame[frame["seed"] == 3].assign(seed=9, value=99.0)  # without a partner: left out
+    found = plan.same_method({"s": study_plan()}, {"s": pd.concat([third, frame])})
+    assert found[["a", "b"]].to_numpy().tolist() == [["g, seeds 3", "g, seeds 4"]]
     assert found["difference"].item() == pytest.approx(-0.5) and found["verdict"].item() == "worse"
-    better = plan.same_method({"s": study_plan(lower_is_better=True)}, {"s": frame}, alpha=0.05)
+    better = plan.same_method({"s": study_plan(lower_is_better=True)}, {"s": frame})
     assert better["difference"].item() == pytest.approx(0.5) and better["verdict"].item() == "better"
-    equal = plan.same_method({"s": study_plan()}, {"s": scores("s", {"g": g})}, alpha=0.05)
+    equal = plan.same_method({"s": study_plan()}, {"s": scores("s", {"g": g})})
     assert (equal["p"].item(), equal["verdict"].item()) == (1.0, "equivalent")
 
 
 def test_one_seed_cannot_be_compared_with_itself() -> None:
     frame = scores("s", {"g": [0.1, 0.2], "ridge": [0.0, 0.0]})
     frame = frame[(frame["seed"] == 3) | (frame["method"] == "ridge")]
-    with pytest.raises(DataError, match="s has one seed; A/A compares two: set `seeds`"):
-        plan.same_method({"s": study_plan()}, {"s": frame}, alpha=0.05)
+    with pytest.raises(DataError, match="s has 1 seeds of g; A/A needs 2: raise `primary_seeds`"):
+        plan.same_method({"s": study_plan()}, {"s": frame})
 
 
 def test_a_comparison_in_one_sentence() -> None:

@@ -27,6 +27,12 @@ def test_speed_is_that_of_the_committed_table() -> None:
     assert "**metastudy**" in block and block.count("\n|") >= 5
 
 
+def test_calibration_is_that_of_the_committed_table() -> None:
+    block = refresh_readme.calibration(ROOT / "results" / "calibration" / "calibration.csv")
+    assert refresh_readme.refreshed(TEXT, "calibration", block) == TEXT
+    assert "a known mistake" in block and block.count("\n|") > 20
+
+
 def test_every_study_of_the_plan_is_shown() -> None:
     assert set(refresh_readme.STUDIES) == set(plan.load(ROOT / "notebooks" / "parameters" / "plan.yaml"))
     assert {notebook for _, notebook in refresh_readme.STUDIES.values()} <= set(STEPS)

@@ -54,6 +54,27 @@ def test_parameters_are_the_plain_values_of_the_namespace(project: Project) -> N
     assert study.start("02_toy", namespace, project).parameters.shots == [1]
 
 
+def test_scores_on_another_task_list_are_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier notebook scored on tasks that were drawn anew since cannot be compared."""
+    monkeypatch.setitem(parameters.MODELS, "01_first", Toy)
+    listed = project.root / "data" / "tasks" / "quick" / "toy.json"
+    listed.parent.mkdir(parents=True)
+    listed.write_text("one list")
+    first = study.start("01_first", VALUES, project)
+    first.input(listed)
+    path = project.path(str(first.scores(scores(), "toy")))
+    first.finish()
+    run = study.start("02_toy", VALUES, project)
+    assert len(run.read_scores("toy")) == 3
+    listed.write_text("another list")
+    with pytest.raises(DataError, match=r"scores of 'toy' were written by 01_first when data/tasks/quick/toy.json had"):
+        run.read_scores("toy")
+    listed.write_text("one list")
+    path.write_text(path.read_text() + "s,f,t9,g,1,0,accuracy,1\n")
+    with pytest.raises(DataError, match="when results/quick/scores/toy.csv had another content"):
+        run.read_scores("toy")
+
+
 def test_an_undeclared_name_is_refused(project: Project) -> None:
     with pytest.raises(ParameterError, match="unknown parameter 'tpyo'"):
         study.start("02_toy", {**VALUES, "tpyo": 3}, project)

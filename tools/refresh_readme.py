@@ -18,7 +18,7 @@ from metastudy.report import row
 
 MARKERS = {
     name: (f"<!-- {name}: begin, written by make notebooks -->", f"<!-- {name}: end -->")
-    for name in ("results", "speed")
+    for name in ("results", "calibration", "speed")
 }
 STUDIES = {  # study: what is new in a task, notebook
     "summarization": ("a new library to summarise", "04_text_summarization"),
@@ -76,6 +76,24 @@ def speed(path: Path) -> str:
     return "\n".join(lines)
 
 
+def calibration(path: Path) -> str:
+    """How often each test claims a difference where there is none, from results/calibration."""
+    table = pd.read_csv(path)
+    rows = table[table["quantity"] == "rejects"].sort_values("kind", ascending=False, kind="stable")
+    lines = ["| test | data | units | claims a difference | should |", "|---|---|---|---|---|"]
+    for r in rows.itertuples():
+        control = r.kind == "negative control"
+        should = f"{r.low:.1%} to {r.high:.1%}" if r.low > 0 else f"at most {r.high:.1%}"
+        should = f"above {r.low:.0%}: a known mistake" if control else should
+        found = f"{r.found:.1%}" if r.ok else f"**{r.found:.1%}, outside**"
+        lines.append(f"| {f'*{r.check}*' if control else r.check} | {r.shape} | {r.n:,} | {found} | {should} |")
+    others = table[table["quantity"] != "rejects"]
+    inside, runs = int(others["ok"].sum()), int(rows["replicates"].min())
+    rest = f"Coverage of 95% intervals and power: {inside} of {len(others)} in band."
+    lines.append(f"\n{runs:,} runs each or more. {rest}")
+    return "\n".join(lines)
+
+
 def refreshed(text: str, name: str, block: str) -> str:
     """README text with the named block between its markers. Raises DataError where a marker is missing."""
     begin, end = MARKERS[name]
@@ -94,6 +112,7 @@ def main() -> int:
     try:
         plans = plan.load(project.root / "notebooks" / "parameters" / "plan.yaml")
         text = refreshed(path.read_text(encoding="utf-8"), "results", results(project.results / profile, plans))
+        text = refreshed(text, "calibration", calibration(project.results / "calibration" / "calibration.csv"))
         text = refreshed(text, "speed", speed(project.results / "bench" / "speed.csv"))
     except (MetastudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +23,8 @@ from metastudy.tables import SCORES
 from metastudy.tasks import collate
 from metastudy.train import TrainConfig
 
+ANSWERS = ("family", "task", "method", "shots", "seed", "answer")
+
 # A family builds its data on first use; a worker process that gets several cells of one family builds it once.
 _IN_THIS_PROCESS: dict[str, Family] = {}
 
@@ -32,25 +34,32 @@ class Evaluation:
     """What a cross-validation leaves: tidy scores, training curves, and how β was spent.
 
     `history`: fold, method, seed, step, train_loss, validation_loss. `weights`: fold, seed, shots, mapping, beta.
+    `answers`: family, task, method, shots, seed, answer, where the family keeps any (`Family.answers`).
     """
 
     scores: pd.DataFrame
     history: pd.DataFrame
     weights: pd.DataFrame
+    answers: pd.DataFrame
 
 
 def score_tasks(
     family: Family, fold: Fold, specs: Sequence[TaskSpec], fitted: Fitted, method: str, seed: int
-) -> pd.DataFrame:
-    """Scores of one fitted method on the frozen tasks of a fold, for every number of shots; holds few tasks at once."""
-    rows = []
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores, and answers, of one fitted method on a fold's frozen tasks, for every number of shots.
+
+    Holds few tasks at once.
+    """
+    rows, answers = [], []
     for shots in family.shots:
         for some in chunks(specs):
             tasks = [family.build(spec, shots, fold) for spec in some]
             for task, prediction in zip(tasks, fitted.predict(tasks, shots), strict=True):
                 for s in family.score(task, prediction):
                     rows.append((family.study, task.family, s.task, method, shots, seed, s.metric, s.value))
-    return pd.DataFrame(rows, columns=list(SCORES))
+                for unit, answer in family.answers(task, prediction).items():
+                    answers.append((task.family, unit, method, shots, seed, answer))
+    return pd.DataFrame(rows, columns=list(SCORES)), pd.DataFrame(answers, columns=list(ANSWERS))
 
 
 def mean_weights(family: Family, fold: Fold, specs: Sequence[TaskSpec], fitted: Fitted, seed: int) -> pd.DataFrame:
@@ -78,7 +87,8 @@ def run_cell(
     torch.set_num_threads(1)  # the same sums on every machine size; the work is spread over processes instead
     family = _IN_THIS_PROCESS.setdefault(f"{type(family).__module__}.{family!r}", family)
     fitted = method.fit(family, fold, config, seed, checkpoint)
-    out = {"scores": score_tasks(family, fold, specs, fitted, method.name, seed)}
+    scores, answers = score_tasks(family, fold, specs, fitted, method.name, seed)
+    out = {"scores": scores, "answers": answers}
     if fitted.trained is not None:
         history = pd.DataFrame(fitted.trained.history)
         out["history"] = history.assign(fold=fold.name, method=method.name, seed=seed)
@@ -111,6 +121,7 @@ def cross_validate(
     jobs: int = 1,
     cache: Path | None = None,
     code_key: str = "",
+    seeds_of: Mapping[str, Sequence[int]] | None = None,
 ) -> Evaluation:
     """Every method on every fold with every seed, on the same frozen tasks.
 
@@ -118,7 +129,8 @@ def cross_validate(
     Results do not depend on either. With a `cache` folder each finished cell is kept under a hash of everything it
     depends on (`code_key` stands for the code), and a cell in the making keeps a checkpoint beside it, so that an
     interrupted run goes on where it stopped.
-    Methods that draw nothing at random run with the first seed only. Raises ParameterError for doubled names.
+    Methods that draw nothing at random run with the first seed only; `seeds_of` gives methods other seeds by name
+    (A/A needs several of one method). Raises ParameterError for doubled names.
     """
     names = [m.name for m in methods]
     if len(set(names)) < len(names) or not seeds:
@@ -127,7 +139,8 @@ def cross_validate(
     for fold in family.folds():
         own = [s for s in specs if s.fold == fold.name]
         for method in methods:
-            for seed in seeds[:1] if method.deterministic else seeds:
+            own_seeds = (seeds_of or {}).get(method.name, seeds)
+            for seed in own_seeds[:1] if method.deterministic else own_seeds:
                 cell = (family, fold, own, method, config, int(seed))
                 described = f"{code_key}{family.content_hash()}{family!r}{cell[1:]!r}"
                 key = hashlib.sha256(described.encode()).hexdigest()[:20]
@@ -142,4 +155,4 @@ def cross_validate(
         frames = [r[part] for r in results if part in r]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
-    return Evaluation(gather("scores"), gather("history"), gather("weights"))
+    return Evaluation(gather("scores"), gather("history"), gather("weights"), gather("answers"))

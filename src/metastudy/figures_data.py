@@ -41,6 +41,4 @@ def challenge_run(training: np.ndarray, test: np.ndarray, answers: np.ndarray, r
     character. Shapes: training and test (20, side, side), answers (20,) the row of `training` for each test picture."""
     matching = test[np.argsort(answers)]
     rows = [("learn from", training), ("recognise", matching)]
-    return _sheet(
-        rows, f"Omniglot challenge, {run}: one person's drawings, and another's of the same characters"
-    )
+    return _sheet(rows, f"Omniglot challenge, {run}: one person's drawings, and another's of the same characters")

@@ -53,12 +53,14 @@ class CrossValidated(Parameters):
     """A study that trains every method on every fold with several seeds."""
 
     seeds: Count
+    primary_seeds: Count  # of g and of its planned rival
     steps: Count  # of meta-training
     shots: Counts
 
 
 class MetaTraining(Parameters):
     seeds: Count
+    primary_seeds: Count
     sinusoid_steps: Count
     sinusoid_shots: Counts
     digits_steps: Count
@@ -80,7 +82,10 @@ class SemanticSearch(CrossValidated):
 
 
 class ABComparison(Parameters):
-    alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    online: Annotated[list[str], Field(min_length=1)]  # studies whose online experiment is drawn
+    replays: Count  # of the A/A experiment, each with another assignment
+    looks: Annotated[int, Field(ge=2)]  # of a team that peeks
+    visits: Count  # of simulated users to each query
 
 
 MODELS: dict[str, type[Parameters]] = {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from metastudy.abtest import benjamini_hochberg, compare, holm, minimum_detectable, paired_scores, verdict
+from metastudy.abtest import benjamini_hochberg, compare, holm, verdict
 from metastudy.errors import DataError, ParameterError
 from metastudy.tables import VERDICTS
 
@@ -27,8 +27,11 @@ class StudyPlan(BaseModel):
     metric: str
     lower_is_better: bool = False
     shots: int = Field(ge=0)
+    test: Literal["paired by family", "paired by task"]
+    seeds: Literal["random", "fixed"]
+    alpha: float = Field(gt=0, lt=0.5)
     margin: float = Field(gt=0)
-    clustered: bool
+    minimum_effect: float
     primary: str
     exploratory: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
@@ -37,13 +40,38 @@ class StudyPlan(BaseModel):
         rivals = (self.primary, *self.exploratory)
         if len(set(rivals)) < len(rivals) or A in rivals:
             raise ValueError(f"rivals {rivals}: expected each once, and never {A!r} itself")
+        if self.minimum_effect < self.margin:
+            raise ValueError(
+                f"minimum_effect {self.minimum_effect} is below margin {self.margin}: it would count as none"
+            )
         return self
+
+    @property
+    def clustered(self) -> bool:
+        """Whether families are the independent units."""
+        return self.test == "paired by family"
 
 
 class _Plan(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     studies: Annotated[dict[str, StudyPlan], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _common_entries(cls, content: Any) -> Any:
+        """What stands under `common` holds for every study."""
+        if isinstance(content, dict) and isinstance(content.get("studies"), dict):
+            common = content.pop("common", None) or {}
+            studies = content["studies"].items()
+            return content | {"studies": {k: {**common, **v} if isinstance(v, dict) else v for k, v in studies}}
+        return content
+
+    @model_validator(mode="after")
+    def _one_alpha(self) -> _Plan:
+        if len(found := {p.alpha for p in self.studies.values()}) > 1:
+            raise ValueError(f"alpha is {sorted(found)}; the primary claims are adjusted together and need one")
+        return self
 
 
 def load(path: Path) -> dict[str, StudyPlan]:
@@ -55,7 +83,7 @@ def load(path: Path) -> dict[str, StudyPlan]:
 
 
 def _row(study: str, plan: StudyPlan, scores: pd.DataFrame, a: str, b: str) -> tuple[object, ...]:
-    c = compare(scores, a, b, plan.metric, plan.shots, plan.lower_is_better, plan.clustered)
+    c = compare(scores, a, b, plan.metric, plan.shots, plan.lower_is_better, plan.clustered, plan.seeds)
     found = (c.difference, c.low, c.high, c.p, c.p, c.n_tasks, c.n_clusters)
     return (study, a, b, plan.shots, plan.metric, *found, "undecided")
 
@@ -64,33 +92,32 @@ def _rows(study: str, plan: StudyPlan, scores: pd.DataFrame, against: tuple[str,
     return pd.DataFrame([_row(study, plan, scores, A, b) for b in against], columns=list(VERDICTS))
 
 
-def judge(
-    rows: pd.DataFrame, plans: Mapping[str, StudyPlan], alpha: float = 0.05, adjust: Adjustment = holm
-) -> pd.DataFrame:
-    """Fill p_adjusted, over all rows given, and verdict."""
+def judge(rows: pd.DataFrame, plans: Mapping[str, StudyPlan], adjust: Adjustment = holm) -> pd.DataFrame:
+    """Fill p_adjusted, over all rows given, and verdict, at the plan's alpha."""
     rows = rows.assign(p_adjusted=adjust(rows["p"].tolist()))
     words = [
-        verdict(r.difference, r.low, r.high, r.p_adjusted, plans[r.study].margin, alpha) for r in rows.itertuples()
+        verdict(r.difference, r.low, r.high, r.p_adjusted, plans[r.study].margin, plans[r.study].alpha)
+        for r in rows.itertuples()
     ]
     return rows.assign(verdict=words)
 
 
-def primary(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFrame], alpha: float = 0.05) -> pd.DataFrame:
+def primary(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The planned claims of all studies given, adjusted together. Differences are oriented: above 0, g is better."""
     return judge(
-        pd.concat([_rows(s, plans[s], scores[s], (plans[s].primary,)) for s in scores], ignore_index=True), plans, alpha
+        pd.concat([_rows(s, plans[s], scores[s], (plans[s].primary,)) for s in scores], ignore_index=True), plans
     )
 
 
-def exploratory(plans: Mapping[str, StudyPlan], study: str, scores: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
+def exploratory(plans: Mapping[str, StudyPlan], study: str, scores: pd.DataFrame) -> pd.DataFrame:
     """Everything else of one study: a screen, adjusted within it for the rate of false discoveries."""
-    return judge(_rows(study, plans[study], scores, plans[study].exploratory), plans, alpha, benjamini_hochberg)
+    return judge(_rows(study, plans[study], scores, plans[study].exploratory), plans, benjamini_hochberg)
 
 
 def all_of_study(plans: Mapping[str, StudyPlan], study: str, scores: pd.DataFrame) -> pd.DataFrame:
     """g against everything in the study, a screen adjusted within it: what one notebook can say before notebook 07."""
     against = (plans[study].primary, *plans[study].exploratory)
-    return judge(_rows(study, plans[study], scores, against), plans, adjust=benjamini_hochberg)
+    return judge(_rows(study, plans[study], scores, against), plans, benjamini_hochberg)
 
 
 def together(verdicts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -98,31 +125,27 @@ def together(verdicts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(verdicts.values(), ignore_index=True)
 
 
-def detectable(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The smallest difference that each primary comparison detects with 80% power, beside its margin."""
+def same_method(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A/A: one half of g's seeds against the other, judged like any other comparison.
+
+    Raises DataError where a study has fewer than two seeds of g, or four where seeds are random: then each half must
+    show how much its seeds differ.
+    """
     rows = []
     for study, frame in scores.items():
         p = plans[study]
-        pairs = paired_scores(frame, A, p.primary, p.metric, p.shots)
-        differences = pairs["a"] - pairs["b"]
-        units = differences.groupby(pairs["family"]).mean() if p.clustered else differences
-        rows.append((study, p.metric, len(units), minimum_detectable(units.to_numpy()), p.margin))
-    return pd.DataFrame(rows, columns=["study", "metric", "units", "detectable", "margin"])
-
-
-def same_method(plans: Mapping[str, StudyPlan], scores: Mapping[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
-    """A/A: g's first seed against its second, judged like any other comparison. Needs two seeds of each study."""
-    rows = []
-    for study, frame in scores.items():
         own = frame[frame["method"] == A]
-        seeds = sorted(own["seed"].unique())[:2]
-        if len(seeds) < 2:
-            raise DataError(f"{study} has one seed; A/A compares two: set `seeds` to 2 or more in its notebook")
-        named = own.assign(method=[f"g, seed {s}" for s in own["seed"]])
-        p = plans[study]
-        names = [f"g, seed {s}" for s in seeds]
-        rows.append(_row(study, p, named, *names))
-    return judge(pd.DataFrame(rows, columns=list(VERDICTS)), plans, alpha)
+        seeds = sorted(own["seed"].unique())
+        needed = 4 if p.seeds == "random" else 2
+        if len(seeds) < needed:
+            raise DataError(
+                f"{study} has {len(seeds)} seeds of g; A/A needs {needed}: raise `primary_seeds` in its notebook"
+            )
+        halves = seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :][: len(seeds) // 2]
+        names = [f"g, seeds {' '.join(map(str, half))}" for half in halves]
+        named = [own[own["seed"].isin(half)].assign(method=n) for half, n in zip(halves, names, strict=True)]
+        rows.append(_row(study, p, pd.concat(named), *names))
+    return judge(pd.DataFrame(rows, columns=list(VERDICTS)), plans)
 
 
 def clear(rows: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
-from metastudy import task_lists
+from metastudy import plan, task_lists
 from metastudy.abtest import summarise
 from metastudy.adapt import (
     ANIL,
@@ -151,7 +151,8 @@ def evaluate(
 
     `name` is that of the study in scores and table, where it is another question on a family's tasks.
 
-    Uses `seed`, `seeds` and `jobs` of the run's parameters. An interrupted run goes on where it stopped.
+    Uses `seed`, `seeds`, `primary_seeds` (of g and fine-tuned, where there is one) and `jobs` of the run. An
+    interrupted run goes on where it stopped.
     """
     p = run.parameters
     specs = frozen(run, family)
@@ -163,7 +164,12 @@ def evaluate(
         seeds=range(p.seed, p.seed + p.seeds),
         jobs=p.jobs,
         cache=run.folder / ".partial",
-        code_key=code_hash(__name__, type(family).__module__),
+        seeds_of=dict.fromkeys(
+            (plan.A, FineTuned().name), range(p.seed, p.seed + getattr(p, "primary_seeds", p.seeds))
+        ),
+        code_key=code_hash(
+            "metastudy.evaluate", type(family).__module__, *sorted({type(m).__module__ for m in methods})
+        ),
     )
     if name:
         result = replace(result, scores=result.scores.assign(study=name))

@@ -29,6 +29,7 @@ from metastudy import parameters as declared
 from metastudy import tables
 from metastudy.errors import DataError, ParameterError
 from metastudy.project import KEY_VARIABLE, STEPS, Project, find_root, sha256, write_atomic
+from metastudy.staleness import read_manifest
 
 __all__ = ["STEPS", "Run", "find_root", "results_root", "start"]
 
@@ -166,8 +167,27 @@ class Run:
                 f"or `make reproduce PROFILE={profile}`"
             )
         if self.project.name(path) not in self._outputs:
+            self._check_origin(path, what)
             self.input(path)
         return pd.read_csv(path)
+
+    def _check_origin(self, path: Path, what: str) -> None:
+        """Raises DataError where the manifest of the notebook that wrote a file records another file, or task lists
+        that have changed since: numbers on different lists must never be compared."""
+        name = self.project.name(path)
+        for step in self.project.steps.get(self.step, ()):
+            manifest = read_manifest(self.project.manifest(self.parameters.profile, step)) or {}
+            recorded = manifest.get("outputs", {}).get(name)
+            if recorded is None:
+                continue
+            inputs = {n: d for n, d in manifest.get("inputs", {}).items() if n.startswith("data/tasks/")}
+            for changed, digest in {name: recorded, **inputs}.items():
+                file = self.project.path(changed)
+                if not file.is_file() or sha256(file) != digest:
+                    raise DataError(
+                        f"{what} were written by {step} when {changed} had another content; run {step} again, or "
+                        f"`make reproduce PROFILE={self.parameters.profile}`"
+                    )
 
 
 def start(step: str, namespace: Mapping[str, Any], project: Project | None = None) -> Run:

@@ -252,3 +252,16 @@ def test_other_test_and_validation_collections_have_no_influence(family, small, 
     monkeypatch.setattr(corpus, "load", lambda: changed)
     after = DocumentationSearch(draws=2, queries=8).build(spec, 5, fold)
     assert torch.equal(before.support_x, after.support_x) and torch.equal(before.query_x, after.query_x)
+
+
+def test_answers_are_the_first_results_with_their_grades(family, fold, spec):
+    task = family.build(spec, 1, fold)
+    prediction = torch.arange(len(task.query_y), dtype=torch.float32)
+    answers = family.answers(task, prediction)
+    rankings = family.rankings(task, prediction)
+    assert set(answers) == {f"{task.id}:{q}" for q in rankings}
+    for query, pages in rankings.items():
+        shown = [result.rpartition(":") for result in answers[f"{task.id}:{query}"].split()]
+        assert [page for page, _, _ in shown] == pages[:10]
+        relevant = family.relevant(task.family)[query]
+        assert [int(grade) for _, _, grade in shown] == [relevant.get(page, 0) for page in pages[:10]]

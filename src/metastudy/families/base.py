@@ -127,6 +127,10 @@ class Family(ABC):
     def score(self, task: Task, prediction: Tensor) -> Sequence[Score]:
         """Metrics of one task. `prediction` is (Q, C) probabilities, or (Q,) values for regression and ranking."""
 
+    def answers(self, task: Task, prediction: Tensor) -> dict[str, str]:
+        """What a user would be shown, as text, by unit of pairing: kept beside the scores. Nothing by default."""
+        return {}
+
     @abstractmethod
     def content_hash(self) -> str:
         """sha256 of the data that task ids refer to, so that a list never meets other data unnoticed."""

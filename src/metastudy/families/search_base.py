@@ -27,6 +27,7 @@ from metastudy.tasks import Task
 
 BASELINES = ("bm25", "dense", "rrf", "dense_summary")  # features; the last: cosine of summary lines alone
 MEASURES = {"ndcg@10": nDCG @ 10, "mrr": RR, "recall@10": R @ 10}
+SHOWN = 10  # results that a user sees
 MORE_QUERIES = 10  # query part of a training task
 OTHER_DATA = (
     "the task list was frozen for other data: install the locked packages and the registered files, or freeze again"
@@ -171,6 +172,14 @@ class Search(Family):
             query, page = row.split("|")
             found.setdefault(query, []).append((value, page))
         return {q: [page for _, page in sorted(rows, key=lambda r: -r[0])] for q, rows in found.items()}
+
+    def answers(self, task: Task, prediction: Tensor) -> dict[str, str]:
+        """The first `SHOWN` results of each query as "page:grade page:grade ...", best first."""
+        relevant = self.relevant(task.family)
+        return {
+            f"{task.id}:{q}": " ".join(f"{page}:{relevant[q].get(page, 0)}" for page in pages[:SHOWN])
+            for q, pages in self.rankings(task, prediction).items()
+        }
 
     def examples(self, task: Task, predictions: dict[str, Tensor], n: int) -> pd.DataFrame:
         """The first n results of each prediction for the query on which their nDCG@10 differs most; stars: relevant."""
