@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from at_hand import needs
 from metastudy import archives
 from metastudy.errors import DataError
 from metastudy.loaders import Files
 from metastudy.registry import load
-from public import needs
 
 INSIDE = {"a/one.txt": b"one", "a/b/two.txt": b"two", "three.bin": bytes(range(256))}
 

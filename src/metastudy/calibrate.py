@@ -103,14 +103,15 @@ def draw(table: pd.DataFrame) -> Figure:
     figure = calibration(
         pd.DataFrame(
             {
-                "test": table["check"] + np.where(miss, " misses", "") + ", n = " + table["n"].map("{:,}".format),
-                "shape": table["shape"], "rate": rate, "low": [e.low for e in ends], "high": [e.high for e in ends],
+                "test": table["check"] + np.where(miss, ": misses", "") + ", n = " + table["n"].map("{:,}".format),
+                "shape": table["shape"].where(table["shape"].isin([*SHAPES, "lopsided"]), "other (see table)"),
+                "rate": rate, "low": [e.low for e in ends], "high": [e.high for e in ends],
                 "control": table["kind"] == "negative control",
             }
         ),
         BAND, ALPHA,
     )  # fmt: skip
-    figure.set_size_inches(10, 1.6 + 0.42 * len(figure.axes[0].get_yticks()))  # most tests have few shapes
+    figure.set_size_inches(10, 1.6 + 0.36 * len(figure.axes[0].get_yticks()))  # most tests have few shapes
     return figure
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy.stats import skew
 
+from at_hand import needs
 from helpers import NoTestFold
 from metastudy import registry, task_lists
 from metastudy.errors import DataError, ParameterError
@@ -20,7 +21,6 @@ from metastudy.families.encoded import Encoded
 from metastudy.families.patients import unpack
 from metastudy.loaders.medical import HOSPITALS, MedicalTable
 from metastudy.tasks import collate
-from public import needs
 
 NAMES = tuple(name for disease in DISEASES for name in tables_of(disease))
 SOURCES = tuple(source.name for source in registry.load().of_field("medical"))

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from at_hand import needs
 from helpers import NoTestFold
 from metastudy import task_lists
 from metastudy.errors import DataError, ParameterError
@@ -21,7 +22,6 @@ from metastudy.families.encoded import Encoded
 from metastudy.families.hospitals import COLUMNS, Hospitals
 from metastudy.families.patients import unpack
 from metastudy.loaders.medical import HOSPITALS
-from public import needs
 
 SIZES = {"cleveland": (50, 40), "hungarian": (60, 30), "switzerland": (8, 90), "va": (30, 60)}
 AUROC = {  # source only, as measured before this study: its two sets of values

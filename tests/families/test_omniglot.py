@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from at_hand import needs
 from helpers import NoTestFold
 from metastudy import loaders, task_lists
 from metastudy.errors import DataError, ParameterError
@@ -21,7 +22,6 @@ from metastudy.families.omniglot import Omniglot
 from metastudy.loaders import pictures
 from metastudy.loaders.omniglot import Character, Characters
 from metastudy.tasks import Task
-from public import needs
 
 SIDE = 16
 PARTS = {"train": [0, 1, 2, 3, 4, 5], "validation": [6, 7, 8, 9], "test": [10, 11, 12, 13]}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from at_hand import needs
 from helpers import NoTestFold
 from metastudy import loaders
 from metastudy.errors import DataError, ParameterError
@@ -19,7 +20,6 @@ from metastudy.loaders import pictures
 from metastudy.loaders.omniglot import Character, Characters
 from metastudy.loaders.omniglot_runs import Challenge
 from metastudy.tasks import Task
-from public import needs
 
 SIDE = 16
 SIZES = {("background", "Big"): 24, ("background", "Mid"): 20, ("background", "Odd"): 12, ("background", "Few"): 3}

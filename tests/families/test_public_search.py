@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from at_hand import needs
 from helpers import NoTestFold
 from metastudy import cache, loaders
 from metastudy.errors import DataError, ParameterError
@@ -19,7 +20,6 @@ from metastudy.families.collection import TEXT_FEATURES
 from metastudy.families.public_search import PublicSearch, judged_queries
 from metastudy.loaders.collections import Document, SearchCollection
 from metastudy.tasks import collate
-from public import needs
 from toy_collections import toy
 
 SOURCES = {name: toy(name, seed) for seed, name in enumerate(NAMES)}

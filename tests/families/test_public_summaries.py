@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from at_hand import needs
 from metastudy import cache, loaders
 from metastudy.errors import DataError, ParameterError
 from metastudy.families.base import TaskSpec
@@ -17,7 +18,6 @@ from metastudy.families.summary_family import Document, greedy
 from metastudy.loaders.summaries import SourceDocument, Summaries
 from metastudy.tasks import collate
 from metastudy.text import rouge, words
-from public import needs
 
 WORDS = ["stone", "river", "cloud", "green", "walks", "seven", "paper", "light", "under", "music", "table", "house"]
 SIZES = {"max_documents": 36, "max_sentences": 6, "draws": 2, "queries": 5}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from at_hand import needs
 from helpers import NoTestFold
 from metastudy import loaders
 from metastudy.adapt import (
@@ -30,7 +31,6 @@ from metastudy.families.candidates import build, of_arrays
 from metastudy.families.judged_results import SEARCHED, feedback_order, judged_results
 from metastudy.families.search_feedback import N_MATCH, NAMES, VECTOR_DIM, SearchFeedback, turned
 from metastudy.tasks import Task, collate
-from public import needs
 from toy_collections import toy
 
 SOURCES = {name: toy(name, seed) for seed, name in enumerate(NAMES)}

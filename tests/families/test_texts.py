@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
+from at_hand import needs
 from helpers import NoTestFold
 from metastudy import task_lists
 from metastudy.adapt import Prototypes
@@ -24,7 +25,6 @@ from metastudy.loaders.symptoms import DISEASES
 from metastudy.methods import MetaMethod
 from metastudy.tasks import Task
 from metastudy.train import TrainConfig
-from public import needs
 
 DOMAINS = tuple(domain for group in GROUPS for domain in group)
 N_QUERY = 3

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from ir_measures import calc_aggregate, nDCG
 
+from at_hand import needs
 from metastudy import loaders, registry
 from metastudy.encoders import terms
 from metastudy.families.collection import bm25_scores
 from metastudy.loaders.collections import SearchCollection
 from metastudy.loaders.collections.smart import records
 from metastudy.loaders.files import Files
-from public import needs
 
 BM25_NDCG = {  # of all judged queries, grades as gains; of SciFact the test part: published are .665 to .679
     "cranfield": (0.36, 0.38),

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from at_hand import needs
 from metastudy import loaders
 from metastudy.errors import DataError
 from metastudy.loaders.files import Files
 from metastudy.loaders.intents import LabelledTexts, banking77, clinc150
-from public import needs
 
 TRAIN = "text,category\nWhere is my card?,card\nMy PIN is blocked,pin\n"
 TEST = "text,category\nWhat is a PIN?,pin\n"

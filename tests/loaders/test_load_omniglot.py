@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from at_hand import needs
 from metastudy import loaders
 from metastudy.errors import DataError, ParameterError
 from metastudy.loaders import Files, omniglot, pictures
 from metastudy.loaders.omniglot import Character, Characters
 from metastudy.loaders.omniglot_runs import Challenge
-from public import needs
 
 FULL = "omniglot/omniglot_full_png.tar.xz"
 Tree = dict[str, bytes]

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from at_hand import needs
 from metastudy import loaders, registry
 from metastudy.errors import DataError, ParameterError
 from metastudy.loaders import __main__ as command
 from metastudy.loaders import symptoms
 from metastudy.loaders.files import Files
-from public import needs
 
 ALL = tuple(s.name for s in registry.load().sources)
 

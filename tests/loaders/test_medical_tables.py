@@ -11,10 +11,10 @@ import pytest
 from scipy.io import arff
 from sklearn.datasets import load_breast_cancer
 
+from at_hand import needs
 from metastudy import loaders, registry
 from metastudy.loaders import Files
 from metastudy.loaders.medical import HOSPITALS, TABLES, MedicalTable
-from public import needs
 
 SOURCES = {source.name: source for source in registry.load().of_field("medical")}
 UCI_MD5 = {  # of the files at UCI, as FLamby pins them

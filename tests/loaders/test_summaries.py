@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from summary_files import put
 
+from at_hand import needs
 from metastudy import cache, registry, text
 from metastudy.errors import DataError
 from metastudy.loaders import Files, check_counts, summaries
 from metastudy.loaders.summaries import reading
-from public import needs
 
 SCITLDR = "summarization/scitldr_science"
 

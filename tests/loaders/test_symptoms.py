@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from at_hand import needs
 from metastudy import loaders
 from metastudy.errors import DataError
 from metastudy.loaders.files import Files
 from metastudy.loaders.intents import LabelledTexts
 from metastudy.loaders.symptoms import DISEASES, PATH, load
-from public import needs
 
 ROWS = [f"{i},{disease},I have {disease} and more." for i, disease in enumerate(DISEASES)]
 
