@@ -94,7 +94,7 @@ class Toy(parameters.CrossValidated):
 
 
 FAMILY = ToyFamily("regression", shots=(1, 3), n_test=2)
-VALUES = {"profile": "quick", "seed": 4, "jobs": 1, "seeds": 2, "steps": 2, "shots": [1, 3]}
+VALUES = {"profile": "quick", "seed": 4, "jobs": 1, "seeds": 2, "primary_seeds": 2, "steps": 2, "shots": [1, 3]}
 
 
 @pytest.fixture

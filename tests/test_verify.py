@@ -12,7 +12,16 @@ import pytest
 
 from metastudy.project import Project, find_root, sha256
 from metastudy.tables import compress
-from metastudy.verify import Comparison, compare_folders, compare_tables, main, read_csv, table_names
+from metastudy.verify import (
+    LOOSE,
+    Comparison,
+    compare_folders,
+    compare_named,
+    compare_tables,
+    main,
+    read_csv,
+    table_names,
+)
 
 TABLE = pd.DataFrame(
     {"method": ["g", "maml"], "shots": [1, 5], "mean": [0.5, 0.25], "published": [np.nan, 0.3], "source": [None, "x"]}
@@ -184,3 +193,14 @@ def test_estimates_may_move_by_a_part_of_their_uncertainty(changed: dict, agrees
 def test_a_clear_verdict_may_not_change() -> None:
     clear = estimates(low=0.9, high=1.1)
     assert not compare_tables(clear.assign(verdict="worse"), clear).ok
+
+
+@pytest.mark.parametrize("name", sorted(LOOSE))
+def test_loose_tables_of_the_study_are_compared_by_their_rows(name: str) -> None:
+    path = find_root() / "results" / "quick" / name
+    table = pd.read_csv(path)
+    measured = list(table.select_dtypes("floating"))
+    moved = table.assign(**{c: table[c] + 0.3 for c in measured}).sample(frac=1, random_state=0)
+    assert compare_named(name, moved.reset_index(drop=True), table, 0.01, 0.01).ok
+    assert not compare_named(name, table.iloc[1:].reset_index(drop=True), table, 0.01, 0.01).ok
+    assert not compare_named(name, table.drop(columns=table.columns[0]), table, 0.01, 0.01).ok

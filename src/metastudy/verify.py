@@ -32,6 +32,10 @@ EXACT = {"shots", "seed", "n_tasks", "n_seeds", "n_clusters"}
 ESTIMATES = {"mean", "difference", "low", "high"}
 P_VALUES = {"p", "p_adjusted"}
 SPREADS = {"detectable": 0.2, "needed": 0.45}  # a spread moves by a fifth, and a number of units with its square
+FORM = (
+    "study", "family", "task", "a", "b", "comparison", "procedure", "user", "method", "shots", "seed", "metric",
+    "n_tasks", "n_clusters", "units", "tasks", "replays",
+)  # fmt: skip
 MAX_PROBLEMS = 3
 LOOSE = {
     f"tables/{name}.csv"
@@ -143,12 +147,16 @@ def read_table(folder: Path, name: str) -> pd.DataFrame | None:
 
 
 def compare_named(name: str, a: pd.DataFrame | None, b: pd.DataFrame, rtol: float, atol: float) -> Comparison:
-    """Compare a result by its name: a missing one is a problem, one about single models is compared in form."""
+    """Compare a result by its name: a missing one is a problem, one about single models is compared in form:
+    the rows that it has, whatever their order and their measured values."""
     if a is None:
         return Comparison(0, problems=["missing"])
     if name in LOOSE:
-        form = ["study", "a", "b", "shots", "metric", "n_tasks", "n_clusters"]
-        return compare_tables(a[form], b[form]) if list(a.columns) == list(b.columns) else compare_tables(a, b)
+        form = [column for column in FORM if column in b]
+        if list(a.columns) != list(b.columns) or not form:
+            return compare_tables(a, b)
+        found, expected = (frame[form].sort_values(form).reset_index(drop=True) for frame in (a, b))
+        return compare_tables(found, expected)
     return compare_tables(a, b, rtol, atol)
 
 
