@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from metastudy import calibrate
+from metastudy import calibrate, null_studies
 from metastudy.abtest import claims, null_data
 from metastudy.abtest.claims import Claim, Study
 from metastudy.errors import DataError, ParameterError
 
 REPLICATES = 60
-STUDIES = [replace(s, fast=min(s.fast, 2 * REPLICATES)) for s in calibrate.suite()]
+STUDIES = [replace(s, fast=min(s.fast, 2 * REPLICATES)) for s in null_studies.suite()]
 
 
 def named(check: str) -> Study:
@@ -34,14 +34,14 @@ def test_every_row_is_in_its_band() -> None:
 
 def test_a_test_that_lies_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """p-values a third as large, and intervals half as wide, as they should be."""
-    real = calibrate.paired_test
+    real = null_studies.paired_test
 
     def lying(a, b, cluster=None, seed=0):
         found = real(a, b, cluster, seed)
         middle, half = found.difference, (found.high - found.low) / 4
         return type(found)(middle, middle - half, middle + half, found.p / 3, found.n_tasks, found.n_clusters)
 
-    monkeypatch.setattr(calibrate, "paired_test", lying)
+    monkeypatch.setattr(null_studies, "paired_test", lying)
     table = claims.measure_all([replace(named("clustered sign-flip p"), fast=300)], fast=True, jobs=1).set_index(
         "check"
     )
@@ -70,7 +70,7 @@ def test_the_full_version_has_the_promised_bands_and_the_fast_one_what_its_repli
     low, high = claim.band(300)
     assert low < 0.037 and high > 0.063 and stats.binom.cdf(300 * high, 300, 0.05) > 0.999
     assert Claim("at most", "rejects", 0.05, 0, 0.063).band(300)[0] == 0
-    assert all(study.full >= 2000 for study in calibrate.suite())
+    assert all(study.full >= 2000 for study in null_studies.suite())
 
 
 def test_the_command_writes_table_and_figure_and_tells_what_is_wrong(tmp_path, monkeypatch, capsys) -> None:
@@ -108,10 +108,10 @@ def test_families_lean_together() -> None:
     rng = np.random.default_rng(0)
     lasts = []
     for _ in range(300):
-        a, b, family = null_data.clustered(calibrate.SIZES, rng)
+        a, b, family = null_data.clustered(null_studies.SIZES, rng)
         lasts.append((a - b)[family == family[-1]].mean())
         spread = (a - b).std(ddof=1)
-    assert np.std(lasts) > 1.5 * spread / np.sqrt(calibrate.SIZES[-1])
+    assert np.std(lasts) > 1.5 * spread / np.sqrt(null_studies.SIZES[-1])
 
 
 def test_bad_input_is_refused() -> None:

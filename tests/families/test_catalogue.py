@@ -150,8 +150,9 @@ def test_training_tasks_batch_and_stay_in_their_part(family, part) -> None:
     elif family.kind != "classification":
         with pytest.raises(TaskError, match="no classes of its own"):
             family.training_classes(fold)
-    built = family.model()
-    assert tuple(one[0].support_x.shape[1:]) == tuple(one[1].support_x.shape[1:]) and built is not None
+    batch, model = collate(one), family.model()
+    answers = model(model.untied(model.init(torch.Generator().manual_seed(0))), batch.support_x)
+    assert answers.shape[:2] == batch.support_x.shape[:2] and torch.isfinite(answers).all()
 
 
 def test_perfect_answers_score_better_than_wrong_ones(family, specs) -> None:
@@ -173,7 +174,7 @@ def test_perfect_answers_score_better_than_wrong_ones(family, specs) -> None:
         return {metric: float(np.mean(values)) for metric, values in found.items()}
 
     best, worst = scores(True), scores(False)
-    assert tuple(best) == family.metrics or set(best) == set(family.metrics)
+    assert set(best) == set(family.metrics)
     for metric in family.metrics:
         assert (best[metric] > worst[metric]) == (metric in SUMMED), metric
 
