@@ -6,17 +6,20 @@ import dataclasses
 
 import pytest
 import torch
+from torch import Tensor
 
 from helpers import batch_of, in_double, make_task, small_mlp
-from metastudy.adapt import MAML, Attention, Prototypes, RidgeHead, Unadapted
+from metastudy.adapt import ANIL, MAML, Attention, CosinePrototypes, Prototypes, RidgeHead, Unadapted
 from metastudy.errors import TaskError
-from metastudy.losses import loss
+from metastudy.losses import loss, predict
 from metastudy.mixture import MetaLearner, task_embedding, without_prefix
-from metastudy.model import ColumnNet
-from metastudy.tasks import KINDS, Task, collate
+from metastudy.model import MLP, ColumnNet, Params
+from metastudy.resplit import resplit
+from metastudy.tasks import KINDS, Task, TaskBatch, collate
 
 MODEL = small_mlp()
 MAPPINGS = (MAML(), RidgeHead(), Attention())
+HEADS = (Prototypes(), RidgeHead(), CosinePrototypes())
 
 
 def learner(beta: str = "task") -> MetaLearner:
@@ -154,3 +157,100 @@ def test_tables_are_adapted_with_a_head_per_column() -> None:
     batch = collate([Task("t", "f", "binary", x[0], y, x[1], y)])
     turned = dataclasses.replace(batch, support_x=batch.support_x.flip(2), query_x=batch.query_x.flip(2))
     torch.testing.assert_close(g.predict(params, turned), g.predict(params, batch), rtol=0, atol=1e-5)
+
+
+def pieces(counts: tuple[int, ...] = (2, 3)) -> TaskBatch:
+    """Classification tasks of so many classes, two support rows and four others of each, in float64."""
+    tasks = [make_task("classification", w, 2 * w, 4 * w, ways=w) for w in counts]
+    return in_double(collate(tasks))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_that_share_a_pass_through_phi_predict_as_if_alone(kind) -> None:
+    mappings = tuple(m for m in (MAML(), Attention(), RidgeHead(), ANIL(), *HEADS[::2]) if kind in m.kinds)
+    g, batch = MetaLearner(MODEL, mappings), batch_of(kind)
+    params = params_of(g)
+    theta = without_prefix(params, "theta.")
+    assert sum(m.on_features for m in mappings) > 1 and not mappings[0].on_features
+    for mapping, found in zip(mappings, g.members(params, batch), strict=True):
+        scores = mapping(MODEL, theta, without_prefix(params, f"alpha.{mapping.name}."), batch)
+        torch.testing.assert_close(found, predict(kind, scores, batch.class_mask), rtol=0, atol=1e-12)
+
+
+def test_a_head_that_features_share_is_written_out_for_what_is_handed_on() -> None:
+    """A column net ties the head of its columns; φ alone does not say which feature belongs to which."""
+    model = ColumnNet(channels=2, n_columns=3, hidden=4, width=2)
+    g = MetaLearner(model, (RidgeHead(), Prototypes()))
+    x = torch.randn(2, 6, 3, 2, generator=torch.Generator().manual_seed(0))
+    x[..., -1] = 1
+    y = torch.tensor([0.0, 1.0] * 3)
+    params, batch = g.init(torch.Generator().manual_seed(0)), collate([Task("t", "f", "binary", x[0], y, x[1], y)])
+    theta = model.untied(without_prefix(params, "theta."))
+    members = [
+        predict("binary", m(model, theta, without_prefix(params, f"alpha.{m.name}."), batch), batch.class_mask)
+        for m in g.mappings
+    ]
+    found = g.predict(params, batch).exp()
+    torch.testing.assert_close(found, torch.stack(members).exp().mean(0), rtol=0, atol=1e-6)
+
+
+def test_phi_is_computed_once_for_all_members_that_can_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = []
+    features = MLP.features
+
+    def counting(self: MLP, params: Params, x: Tensor) -> Tensor:
+        if self.hidden:  # the network itself; features handed on go through an MLP without layers
+            passes.append(len(x))
+        return features(self, params, x)
+
+    g, batch = MetaLearner(MODEL, HEADS), pieces()
+    params = params_of(g)
+    monkeypatch.setattr(MLP, "features", counting)
+    g.members(params, batch)
+    assert len(passes) == 2, "support and query, once each"
+
+
+def test_on_features_hands_on_what_the_mappings_would_see() -> None:
+    g, batch = MetaLearner(MODEL, (MAML(), *HEADS)), pieces()
+    params = params_of(g)
+    shared, _, embedded = g.on_features(params, batch)
+    theta = without_prefix(params, "theta.")
+    assert [m.name for m in shared.mappings] == [m.name for m in HEADS] and shared.model == MLP(5, ())
+    for part in ("support", "query"):
+        expected = MODEL.features(theta, getattr(batch, f"{part}_x"))
+        torch.testing.assert_close(getattr(embedded, f"{part}_x"), expected, rtol=0, atol=0)
+        torch.testing.assert_close(shared.model.features({}, expected), expected, rtol=0, atol=0)
+    with pytest.raises(TaskError, match="at least one mapping"):
+        MetaLearner(MODEL, (MAML(),)).on_features(params, batch)
+
+
+@pytest.mark.parametrize("mappings", [HEADS[:1], HEADS], ids=["alone", "mixture"])
+def test_dividing_anew_gives_the_gradient_of_the_mean_over_those_tasks(mappings) -> None:
+    whole, batch = MetaLearner(MODEL, mappings, resplit=True), pieces()
+    plain = dataclasses.replace(whole, resplit=False)
+    params = {k: v.requires_grad_() for k, v in params_of(whole).items()}
+    divided = resplit(batch)  # of the rows themselves: φ is computed anew for every task
+    assert divided.n_tasks == 6, "every one of six rows of a class, two at a time, for two tasks"
+    found, expected = whole.training_loss(params, batch), plain.training_loss(params, divided)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+    gradients = [torch.autograd.grad(total, list(params.values()), allow_unused=True) for total in (found, expected)]
+    moved = 0
+    for name, own, other in zip(params, *gradients, strict=True):
+        assert (own is None) == (other is None), name
+        if own is not None:
+            torch.testing.assert_close(own, other, rtol=0, atol=1e-9)
+            moved += float(own.abs().max()) > 1e-6
+    assert moved >= 4 + len(mappings), "weights and biases of both layers, and each mapping's α"
+    assert not torch.allclose(found, plain.training_loss(params, batch))
+
+
+def test_dividing_anew_is_a_matter_of_training_alone() -> None:
+    whole, batch = MetaLearner(MODEL, HEADS, resplit=True), pieces()
+    plain, params = dataclasses.replace(whole, resplit=False), params_of(whole)
+    assert torch.equal(whole.predict(params, batch), plain.predict(params, batch))
+    assert torch.equal(whole.query_loss(params, batch), plain.query_loss(params, batch))
+
+
+def test_dividing_anew_is_refused_for_mappings_that_move_phi() -> None:
+    with pytest.raises(TaskError, match=r"\['maml'\] adapt more than a head on φ, .* choose resplit=False"):
+        MetaLearner(MODEL, (MAML(), RidgeHead()), resplit=True)

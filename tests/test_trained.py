@@ -15,7 +15,7 @@ from metastudy.methods import MetaMethod
 from metastudy.mixture import MetaLearner
 from metastudy.model import MLP
 from metastudy.tasks import collate
-from metastudy.trained import load, save
+from metastudy.trained import load, record, save
 
 
 @pytest.fixture
@@ -57,3 +57,17 @@ def test_another_learner_other_shapes_and_a_checkpoint_are_refused(path: Path, m
         load(path, MetaLearner(MLP(3, (6, 5)), (RidgeHead(),)))
     with pytest.raises(DataError, match="none.safetensors is missing; expected a trained model"):
         load(path.with_name("none.safetensors"), learner)
+
+
+def test_a_file_says_how_it_was_trained(path: Path) -> None:
+    learner = learner_of(RidgeHead())
+    fitted = train(learner)
+    save(path, learner, fitted, {"seconds": 1.5, "learner": "something else"})
+    found = record(path)
+    assert found["seconds"] == 1.5 and found["learner"] == repr(learner), "what it is of cannot be said otherwise"
+    assert str(found["history"]) == str(fitted.history)
+    assert set(load(path, learner).params) == set(fitted.params)
+    save(path, learner, fitted)
+    assert "seconds" not in record(path)
+    with pytest.raises(DataError, match="none.safetensors is missing"):
+        record(path.with_name("none.safetensors"))

@@ -12,13 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from metastudy import plan
+from metastudy.classic import published
 from metastudy.errors import DataError, MetastudyError
 from metastudy.project import Project, write_atomic
 from metastudy.report import row
 
 MARKERS = {
     name: (f"<!-- {name}: begin, written by make notebooks -->", f"<!-- {name}: end -->")
-    for name in ("results", "calibration", "speed")
+    for name in ("results", "classic", "calibration", "speed")
 }
 STUDIES = {  # study: what is new in a task, notebook
     "summarization": ("a new library to summarise", "04_text_summarization"),
@@ -28,6 +29,11 @@ STUDIES = {  # study: what is new in a task, notebook
     "sinusoid": ("a new sine curve to predict", "03_meta_training"),
 }
 DIGITS = {"rouge1": 1}
+CLASSIC = {  # benchmark: what is measured, whether lower is better, decimals
+    "sinusoid": ("sinusoid, squared error ↓", True, 4),
+    "omniglot": ("Omniglot, accuracy in % ↑", False, 2),
+    "omniglot_challenge": ("Omniglot challenge, error in % ↓", True, 1),
+}
 
 
 def results(folder: Path, plans: dict[str, plan.StudyPlan]) -> str:
@@ -94,6 +100,20 @@ def calibration(path: Path) -> str:
     return "\n".join(lines)
 
 
+def classic(folder: Path) -> str:
+    """The classic benchmarks from results/full/tables: g, MAML of this study, and the best published result."""
+    lines = ["| benchmark | setting | g | maml, here | best published | by |", "|---|---|---|---|---|---|"]
+    for name, (what, lower_is_better, places) in CLASSIC.items():
+        table = pd.read_csv(folder / "tables" / f"classic_{name.removeprefix('omniglot_')}.csv")
+        cells = {(r.setting, r.method): f"{r.mean:.{places}f} [{r.low:.{places}f}, {r.high:.{places}f}]"
+                 for r in table.itertuples()}  # fmt: skip
+        best_g = [method for method in dict.fromkeys(table["method"]) if method.split(",")[0] == "g"][-1]
+        for setting, r in published.best(name, lower_is_better, verified=True).iterrows():
+            shown = [cells[setting, best_g], cells.get((setting, "maml"), ""), f"{r['value']:g}"]
+            lines.append(f"| {what} | {setting} | {' | '.join(shown)} | {r['method']}, {r['cite']} |")
+    return "\n".join(lines)
+
+
 def refreshed(text: str, name: str, block: str) -> str:
     """README text with the named block between its markers. Raises DataError where a marker is missing."""
     begin, end = MARKERS[name]
@@ -112,6 +132,7 @@ def main() -> int:
     try:
         plans = plan.load(project.root / "notebooks" / "parameters" / "plan.yaml")
         text = refreshed(path.read_text(encoding="utf-8"), "results", results(project.results / profile, plans))
+        text = refreshed(text, "classic", classic(project.results / "full"))
         text = refreshed(text, "calibration", calibration(project.results / "calibration" / "calibration.csv"))
         text = refreshed(text, "speed", speed(project.results / "bench" / "speed.csv"))
     except (MetastudyError, OSError) as error:

@@ -118,9 +118,10 @@ class MetaMethod(Method):
     name: str
     mappings: tuple[Mapping, ...]
     model: BaseModel | None = None
+    resplit: bool = False  # see `MetaLearner`
 
     def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
-        learner = self._learner(family)
+        learner = self.learner(family)
         validation = [collate(tasks) for tasks in validation_tasks(family, fold).values()]
         label = f"{family.study}, fold {fold.name}, {self.name}"
         sample = training_batches(family, fold, config)
@@ -129,11 +130,12 @@ class MetaMethod(Method):
 
     def load(self, family: Family, path: Path) -> Fitted:
         """Fitted without training, from a file that `trained.save` wrote. Errors as in `trained.load`."""
-        learner = self._learner(family)
+        learner = self.learner(family)
         return self._fitted(learner, load(path, learner))
 
-    def _learner(self, family: Family) -> MetaLearner:
-        return MetaLearner(self.model or family.model(), self.mappings)
+    def learner(self, family: Family) -> MetaLearner:
+        """f and its mappings, without parameters."""
+        return MetaLearner(self.model or family.model(), self.mappings, resplit=self.resplit)
 
     def _fitted(self, learner: MetaLearner, trained: Trained) -> Fitted:
         return Fitted(in_chunks(lambda batch, _: learner.predict(trained.params, batch)), learner, trained)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from metastudy.adapt import Mapping
 from metastudy.errors import TaskError
 from metastudy.losses import PROBABILISTIC, loss, predict
-from metastudy.model import BaseModel, Params
+from metastudy.model import MLP, BaseModel, Params
+from metastudy.resplit import resplit
 from metastudy.tasks import TaskBatch
 
 
@@ -52,7 +53,8 @@ class MetaLearner:
 
     Parameters are one flat dict: `theta.*` (f), `alpha.<mapping>.*`, and for m > 1 `beta.bias` (m,) with, when
     `beta="task"`, `beta.weight` (m, e) on the task embedding, started at zero so that β begins uniform.
-    Raises TaskError when empty or when two mappings share a name.
+    `resplit`: in training, every labelled row of a task is in the support once (`metastudy.resplit`).
+    Raises TaskError when empty, when two mappings share a name, or when a mapping cannot be trained with `resplit`.
     """
 
     model: BaseModel
@@ -60,8 +62,11 @@ class MetaLearner:
     beta: Literal["global", "task"] = "task"
     member_share: float = 1.0
     floor: float = 0.2
+    resplit: bool = False
 
     def __post_init__(self) -> None:
+        if self.resplit and (others := [m.name for m in self.mappings if not m.on_features]):
+            raise TaskError(f"{others} adapt more than a head on φ, so tasks cannot share φ: choose resplit=False")
         names = [m.name for m in self.mappings]
         if not names or len(set(names)) < len(names):
             raise TaskError(f"a mixture needs at least one mapping, each name once; found {names}")
@@ -93,6 +98,18 @@ class MetaLearner:
                 params["beta.weight"] = torch.zeros(len(self.mappings), 2 + 2 * self.model.feature_dim)
         return params
 
+    def on_features(self, params: Params, batch: TaskBatch) -> tuple[MetaLearner, Params, TaskBatch]:
+        """The same learner with φ(x) for x: the mappings that see φ alone; parameters and batch as they see them.
+
+        Raises TaskError where no mapping does.
+        """
+        theta = without_prefix(params, "theta.")
+        phi = {f"{part}_x": self.model.features(theta, getattr(batch, f"{part}_x")) for part in ("support", "query")}
+        mappings = tuple(m for m in self.mappings if m.on_features)
+        learner = replace(self, model=MLP(self.model.feature_dim, ()), mappings=mappings)
+        written_out = {f"theta.{name}": v for name, v in self.model.untied(theta).items()}  # a head for every feature
+        return learner, params | written_out, replace(batch, **phi)
+
     def weights(self, params: Params, batch: TaskBatch) -> Tensor:
         """β(T), non-negative and summing to one: (T, m)."""
         if len(self.mappings) == 1:
@@ -106,11 +123,22 @@ class MetaLearner:
     def members(self, params: Params, batch: TaskBatch) -> list[Tensor]:
         """Each ψ_j's own prediction: log-probabilities, or values (T, Q, 1)."""
         theta = self.model.untied(without_prefix(params, "theta."))
-        scores = (m(self.model, theta, without_prefix(params, f"alpha.{m.name}."), batch) for m in self.mappings)
-        return [predict(batch.kind, s, batch.class_mask) for s in scores]
+        seen = {m.name: (self.model, batch) for m in self.mappings}
+        if sum(m.on_features for m in self.mappings) > 1:  # one pass through φ for all of them
+            shared, _, embedded = self.on_features(params, batch)
+            seen |= {m.name: (shared.model, embedded) for m in shared.mappings}
+        found = []
+        for m in self.mappings:
+            model, own = seen[m.name]
+            scores = m(model, theta, without_prefix(params, f"alpha.{m.name}."), own)
+            found.append(predict(batch.kind, scores, batch.class_mask))
+        return found
 
     def predict(self, params: Params, batch: TaskBatch) -> Tensor:
         """g: Σ_j β_j ψ_j over predictions. Probabilities are summed, and returned as logarithms; values as values."""
+        if len(self.mappings) > 1 and all(m.on_features for m in self.mappings):
+            learner, own, batch = self.on_features(params, batch)  # one pass for the members and for β(T)
+            return mix(batch, learner.weights(own, batch), learner.members(own, batch))
         return mix(batch, self.weights(params, batch), self.members(params, batch))
 
     def query_loss(self, params: Params, batch: TaskBatch) -> Tensor:
@@ -126,6 +154,9 @@ class MetaLearner:
         trained as if it were alone, and a slow starter is not lost before it has learned anything. Both numbers, and
         the faster rate of β, were chosen on validation tasks (sinusoid, digits, tables).
         """
+        if self.resplit:
+            learner, own, embedded = self.on_features(params, batch)
+            return replace(learner, resplit=False).training_loss(own, resplit(embedded))
         members, weights = self.members(params, batch), self.weights(params, batch)
         total = _query_losses(batch, mix(batch, weights, members)).mean()
         if len(members) > 1:

@@ -47,6 +47,8 @@ class BaseModelStudy(Parameters):
     steps: Count  # of meta-training
     digits_shots: Counts
     diagnosis_shots: Counts
+    classic: bool  # Omniglot too
+    classic_steps: Count
 
 
 class CrossValidated(Parameters):
@@ -67,6 +69,8 @@ class MetaTraining(Parameters):
     digits_shots: Counts
     transfer_steps: Count
     transfer_seeds: Count
+    classic: bool  # the classic benchmarks too
+    retrain: bool  # their models
 
 
 class TextSummarization(CrossValidated):

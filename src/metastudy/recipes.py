@@ -52,7 +52,7 @@ from metastudy.methods import (
     mixture_and_members,
     pooled,
 )
-from metastudy.model import MLP, ConvNet, SetNet
+from metastudy.model import MLP, Conv4, ConvNet, SetNet
 from metastudy.staleness import code_hash
 from metastudy.study import Run
 from metastudy.tasks import Task
@@ -106,6 +106,18 @@ def digits_base_models() -> list[Method]:
     ]
 
 
+def omniglot_base_models() -> list[Method]:
+    """From no features to the network of the papers, under one mapping, the ridge head."""
+    heads = (RidgeHead(initial_scale=4.0),)
+    return [
+        MetaMethod("pixels", heads, MLP(784, ())),
+        MetaMethod("MLP", heads, MLP(784, (256, 64))),
+        MetaMethod("2 blocks", heads, Conv4(n_blocks=2)),
+        MetaMethod("4 blocks, 16 channels", heads, Conv4(channels=16)),
+        MetaMethod("4 blocks, 64 channels", heads, Conv4()),
+    ]
+
+
 def diagnosis_base_models(n_columns: int) -> list[Method]:
     """The same question for tables whose columns differ from task to task; channel 0 holds the plain values."""
     heads = (RidgeHead(initial_scale=2.0),)
@@ -139,8 +151,12 @@ def ranking_methods(family: Family) -> list[Method]:
 
 
 def frozen(run: Run, family: Family) -> list[TaskSpec]:
-    """The family's frozen tasks in the run's profile, recorded as an input of the run."""
-    listed = run.input(run.project.root / "data" / "tasks" / run.parameters.profile / task_lists.file_name(family))
+    """The family's frozen tasks in the run's profile, recorded as an input of the run.
+
+    Embedded data has one list, that of profile quick, whatever the profile.
+    """
+    profile = "quick" if family.embedded else run.parameters.profile
+    listed = run.input(run.project.root / "data" / "tasks" / profile / task_lists.file_name(family))
     return task_lists.read(family, listed.parent)
 
 

@@ -21,7 +21,7 @@ from metastudy.errors import DataError
 from metastudy.project import Project, sha256
 
 PACKAGE = "metastudy"
-SHARED_FILES = ("data/tasks/{profile}/**/*", "data/splits/*", "notebooks/parameters/plan*")
+SHARED_FILES = ("data/tasks/{profile}/**/*", "data/splits/*", "data/published.yaml", "notebooks/parameters/plan*")
 SPEED_ONLY = {"jobs"}
 """Parameters that change how long a step takes and never what it finds."""
 ORCHESTRATION = {f"{PACKAGE}.{name}" for name in ("parameters", "project", "staleness", "reproduce", "verify")}

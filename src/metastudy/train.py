@@ -125,7 +125,8 @@ def meta_train(
     """Learn (θ, α, β) of `learner` on batches of training tasks; select by mean loss on fixed validation tasks.
 
     Mappings with a memory get training tasks of a stream of their own before the first step. Batches stream: one is
-    alive at a time, however many there are. Arguments and errors as in `minimise`.
+    alive at a time, however many there are. Without validation batches training runs its full length and keeps the
+    last parameters. Arguments and errors as in `minimise`.
     """
     families: tuple[str, ...] = ()
 
@@ -148,7 +149,7 @@ def meta_train(
     return minimise(
         params,
         objective,
-        validation_loss,
+        validation_loss if validation else None,
         config,
         rng,
         label,

@@ -17,7 +17,7 @@ from metastudy.adapt import REGISTRY, Mapping
 from metastudy.errors import TaskError
 from metastudy.losses import predict
 from metastudy.mixture import MetaLearner
-from metastudy.model import Params
+from metastudy.model import MLP, Params
 from metastudy.tasks import KINDS, Kind, Task, TaskBatch, collate
 
 MODEL = small_mlp()
@@ -256,6 +256,23 @@ def test_float64_stays_float64_and_agrees_with_float32(name, kind) -> None:
     assert single.dtype == torch.float32 and wide.dtype == torch.float64
     tolerance = 2e-2 if name in STEPS_OF_ROUNDING else 1e-4
     torch.testing.assert_close(single.double(), wide, rtol=1e-3, atol=tolerance)
+
+
+ON_FEATURES = [(name, kind) for name, kind in CASES if REGISTRY[name].on_features]
+
+
+def test_heads_and_distances_say_that_phi_is_all_they_see() -> None:
+    found = {name for name, cls in REGISTRY.items() if cls.on_features}
+    assert found == {"anil", "attention", "cosine_prototypes", "prototypes", "ridge"}
+
+
+@pytest.mark.parametrize(("name", "kind"), ON_FEATURES)
+def test_who_sees_phi_alone_answers_the_same_given_phi(name, kind) -> None:
+    batch = batch_of(kind)
+    mapping, theta, alpha = everything(name, kind)
+    phi = {f"{part}_x": MODEL.features(theta, getattr(batch, f"{part}_x")) for part in ("support", "query")}
+    given = MLP(MODEL.feature_dim, ())
+    close(mapping(given, theta, alpha, dataclasses.replace(batch, **phi)), mapping(MODEL, theta, alpha, batch))
 
 
 class Elsewhere(FakeTensorMode):

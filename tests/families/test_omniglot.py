@@ -19,6 +19,7 @@ from metastudy.errors import DataError, ParameterError
 from metastudy.families import omniglot_split
 from metastudy.families.base import TaskSpec
 from metastudy.families.omniglot import Omniglot
+from metastudy.families.warps import Redraw, Warp
 from metastudy.loaders import pictures
 from metastudy.loaders.omniglot import Character, Characters
 from metastudy.tasks import Task
@@ -281,3 +282,72 @@ def test_the_real_split_and_list(tmp_path: Path) -> None:
 def test_a_smaller_data_set_has_no_standard_split() -> None:
     with pytest.raises(DataError, match="characters that are not among the 242 of the data"):
         omniglot_split.standard(loaders.load("omniglot_minimal").characters)
+
+
+def warping(family: Omniglot, **settings: object) -> Omniglot:
+    hand = Warp(rotation=0.1, shift=0.05, elastic=0.05)
+    return dataclasses.replace(family, redraw=Redraw(Warp(shear=0.2), Warp(log_scale=0.2), hand, **settings))
+
+
+def equal(a: Task, b: Task) -> bool:
+    parts = ("support_x", "support_y", "query_x", "query_y")
+    same = all(torch.equal(getattr(a, part), getattr(b, part)) for part in parts)
+    return same and (a.id, a.class_names, a.query_ids) == (b.id, b.class_names, b.query_ids)
+
+
+def test_redrawing_changes_training_tasks_alone(family: Omniglot) -> None:
+    other, fold = warping(family), family.folds()[0]
+    specs = family.freeze(np.random.default_rng(1))
+    assert specs == other.freeze(np.random.default_rng(1)) and family.content_hash() == other.content_hash()
+    assert all(equal(family.build(s, k, fold), other.build(s, k, fold)) for s in specs for k in (1, 5))
+    drawn = [f.sample(fold, "validation", 1, 5, np.random.default_rng(2)) for f in (family, other)]
+    assert all(equal(a, b) for a, b in zip(*drawn, strict=True))
+    trained = [f.sample(fold, "train", 1, 5, np.random.default_rng(2)) for f in (family, other)]
+    assert not any(torch.equal(a.query_x, b.query_x) for a, b in zip(*trained, strict=True))
+
+
+def test_redrawn_tasks_are_pictures_and_repeat(family: Omniglot) -> None:
+    other, fold = warping(family), family.folds()[0]
+    tasks, again = (other.sample(fold, "train", 2, 5, np.random.default_rng(3)) for _ in range(2))
+    assert all(equal(a, b) for a, b in zip(tasks, again, strict=True))
+    for task in tasks:
+        assert task.support_x.shape == (2 * 4, 1, SIDE, SIDE) and task.query_x.shape == (5 * 4, 1, SIDE, SIDE)
+        for x in (task.support_x, task.query_x):
+            grey = x * 255
+            assert x.dtype == torch.float32 and torch.allclose(grey, grey.round(), atol=1e-4)
+            assert 0 <= float(grey.min()) < float(grey.max()) <= 255.001
+        characters = {int(row) // 20 for row in task.query_ids}
+        assert len(characters) == 4 and characters <= set(PARTS["train"])
+    assert pickle.loads(pickle.dumps(other)) == other
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_redrawn_classes_are_turned_and_mirrored_as_their_names_say(family: Omniglot, mirrored: bool) -> None:
+    other, fold = dataclasses.replace(family, redraw=Redraw(mirrored=mirrored)), family.folds()[0]
+    large = TINY.resized(2 * SIDE).astype(float)
+    half = large.reshape(-1, SIDE, 2, SIDE, 2).mean((2, 4))  # nothing is warped: the box-halved picture
+    seen = set()
+    for task in other.sample(fold, "train", 1, 40, np.random.default_rng(0)):
+        rows = np.array([int(row) for row in task.query_ids]).reshape(4, -1)
+        shown = (task.query_x[:, 0] * 255).numpy().reshape(4, -1, SIDE, SIDE)
+        for name, own, pictures_of_class in zip(task.class_names, rows, shown, strict=True):
+            character, _, position = name.partition("/rot")
+            assert {CHARACTERS[row // 20].name for row in own} == {character}
+            turns, _, word = position.partition("/")
+            upright = half[own][..., ::-1] if word == "mirrored" else half[own]
+            np.testing.assert_allclose(pictures_of_class, np.rot90(upright, int(turns) // 90, axes=(1, 2)), atol=1)
+            seen.add(position)
+    four = {"000", "090", "180", "270"}
+    assert seen == (four | {f"{turns}/mirrored" for turns in four} if mirrored else four)
+
+
+@pytest.mark.parametrize(("mirrored", "positions"), [(True, 8), (False, 4)])
+def test_training_classes_name_mirrored_characters_where_there_are_any(
+    family: Omniglot, mirrored: bool, positions: int
+) -> None:
+    other, fold = warping(family, mirrored=mirrored), family.folds()[0]
+    names = other.training_classes(fold)
+    assert len(set(names)) == len(names) == positions * 6
+    drawn = {n for t in other.sample(fold, "train", 1, 200, np.random.default_rng(0)) for n in t.class_names}
+    assert drawn == set(names)
+    assert ("Alpha/character01/rot090/mirrored" in names) == mirrored

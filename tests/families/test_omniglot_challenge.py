@@ -16,6 +16,7 @@ from metastudy import loaders
 from metastudy.errors import DataError, ParameterError
 from metastudy.families import omniglot_challenge
 from metastudy.families.omniglot_challenge import OmniglotChallenge, held_out
+from metastudy.families.warps import Redraw, Warp
 from metastudy.loaders import pictures
 from metastudy.loaders.omniglot import Character, Characters
 from metastudy.loaders.omniglot_runs import Challenge
@@ -231,3 +232,70 @@ def test_real_tasks_of_a_minimal_background() -> None:
         assert task.n_classes == 20 and sorted(task.query_y.tolist()) == list(range(20))
     ways = {t.family: t.n_classes for t in family.sample(fold, "train", 1, 30, np.random.default_rng(0))}
     assert ways == {"Japanese_(katakana)": 20, "Latin": 20, "Sanskrit": 20, "Tagalog": 17}
+
+
+def redrawing(family: OmniglotChallenge, **settings: object) -> OmniglotChallenge:
+    hand = Warp(rotation=0.1, shift=0.05, elastic=0.05)
+    return dataclasses.replace(family, redraw=Redraw(Warp(shear=0.2), Warp(log_scale=0.2), hand), **settings)
+
+
+def equal(a: Task, b: Task) -> bool:
+    parts = ("support_x", "support_y", "query_x", "query_y")
+    same = all(torch.equal(getattr(a, part), getattr(b, part)) for part in parts)
+    return same and (a.family, a.class_names, a.query_ids) == (b.family, b.class_names, b.query_ids)
+
+
+def test_redrawing_changes_training_tasks_alone(family: OmniglotChallenge) -> None:
+    fold, specs = family.folds()[0], family.freeze(np.random.default_rng(0))
+    for other in (redrawing(family), redrawing(family, all_train=True)):
+        assert other.folds() == family.folds() and other.content_hash() == family.content_hash()
+        assert all(equal(family.build(s, 1, fold), other.build(s, 1, fold)) for s in specs)
+        drawn = [f.sample(fold, "validation", 1, 5, np.random.default_rng(2)) for f in (family, other)]
+        assert all(equal(a, b) for a, b in zip(*drawn, strict=True))
+    tasks, again = (redrawing(family).sample(fold, "train", 1, 5, np.random.default_rng(2)) for _ in range(2))
+    assert all(equal(a, b) for a, b in zip(tasks, again, strict=True))
+    for task in tasks:
+        values = torch.cat([task.support_x, task.query_x]) * 255
+        assert values.dtype == torch.float32 and torch.allclose(values, values.round(), atol=1e-4)
+        assert 0 <= float(values.min()) < float(values.max()) <= 255.001
+        assert not {p.tobytes() for p in grey(task.query_x)} & set(ROWS), "no drawing is as it was"
+
+
+def test_an_alphabet_is_turned_and_mirrored_as_a_whole(family: OmniglotChallenge) -> None:
+    other, fold = dataclasses.replace(family, redraw=Redraw()), family.folds()[0]
+    large = BACKGROUND.resized(2 * SIDE).astype(float)
+    half = large.reshape(-1, SIDE, 2, SIDE, 2).mean((2, 4))
+    seen = set()
+    for task in other.sample(fold, "train", 1, 40, np.random.default_rng(0)):
+        upright = half[[int(row) for row in task.query_ids]]
+        shown = (task.query_x[:, 0] * 255).numpy()
+        positions = [
+            (turns, mirrored)
+            for turns in range(4)
+            for mirrored in (False, True)
+            if np.allclose(np.rot90(upright[..., ::-1] if mirrored else upright, turns, axes=(1, 2)), shown, atol=1)
+        ]
+        assert len(positions) == 1, "one symmetry for all drawings of the task"
+        seen.add(positions[0])
+        assert not any("mirrored" in name for name in task.class_names)
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize("redraw", [None, Redraw()])
+def test_alphabets_that_validate_may_train_and_those_of_the_test_never(
+    family: OmniglotChallenge, redraw: Redraw | None
+) -> None:
+    other = dataclasses.replace(family, all_train=True, redraw=redraw)
+    fold = NoTestFold(other.folds()[0])
+    tasks = other.sample(fold, "train", 1, 60, np.random.default_rng(0))
+    assert {task.family for task in tasks} == {"Big", "Odd", "Mid"}
+    named = {name for task in tasks for name in task.class_names}
+    assert named == set(other.training_classes(fold)) and len(named) == 24 + 12 + 20
+    assert not any(name.startswith("Zeta") for name in named)
+    shown = {int(row) for task in tasks for row in task.query_ids}
+    assert shown <= set(range(len(BACKGROUND.bits)))
+    if redraw is None:
+        for task in tasks:
+            rows_of(task.support_x)  # fails for what is not of the background
+    assert {task.family for task in other.sample(fold, "validation", 1, 10, np.random.default_rng(0))} == {"Mid"}
+    assert "Mid/character01" not in family.training_classes(fold)

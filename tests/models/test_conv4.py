@@ -131,6 +131,74 @@ def test_channels_lie_side_by_side(in_channels: int) -> None:
     assert len(seen) >= 8 and all(seen)
 
 
+REAL = Conv4(channels=16)
+HALVED = Conv4(channels=16, bfloat16=True)
+
+
+def pictures(n_tasks: int = 2, n_rows: int = 12) -> Tensor:
+    return torch.rand(n_tasks, n_rows, 1, 28, 28, generator=torch.Generator().manual_seed(3))
+
+
+def weights_of(shared: bool) -> Params:
+    """Those of a network of 28 x 28 images, in single precision."""
+    params = {k: v.float() for k, v in random_params(REAL, scale=0.05).items() if not k.startswith("head")}
+    return params if shared else different(params)
+
+
+def share(found: Tensor, expected: Tensor) -> float:
+    """The size of a difference as a share of what is expected."""
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_half_the_digits_change_little(shared: bool) -> None:
+    params, x = weights_of(shared), pictures()
+    exact, found = REAL.features(params, x), HALVED.features(params, x)
+    assert found.dtype == torch.float32 and found.shape == exact.shape
+    assert 0 < share(found, exact) < 0.02
+    per_image = (found - exact).norm(dim=-1) / exact.norm(dim=-1)
+    assert float(per_image.max()) < 0.02, "of every image"
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_gradients_through_half_the_digits_are_finite_and_parameters_stay_as_they_are(shared: bool) -> None:
+    params, x = {k: v.requires_grad_() for k, v in weights_of(shared).items()}, pictures()
+    before = {k: v.detach().clone() for k, v in params.items()}
+    found, exact = (
+        torch.autograd.grad(model.features(params, x).sin().sum(), list(params.values())) for model in (HALVED, REAL)
+    )
+    for name, own, other in zip(params, found, exact, strict=True):
+        assert own.dtype == torch.float32 and torch.isfinite(own).all(), name
+        if not (name.startswith("conv") and name.endswith("bias")):  # nearly nothing: the norm takes most of it away
+            assert share(own, other) < 0.1, name
+    assert {v.dtype for v in params.values()} == {torch.float32}
+    assert all(torch.equal(params[k], before[k]) for k in params)
+
+
+def test_convolutions_after_the_first_and_nothing_else_have_half_the_digits() -> None:
+    convolutions, norms = [], []
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function is torch.ops.aten.convolution.default:
+                convolutions.append((args[0].dtype, args[1].dtype))
+            if function is torch.ops.aten.native_group_norm.default:
+                norms.append((args[0].dtype, args[1].dtype))
+            return function(*args, **(kwargs or {}))
+
+    with Watching():
+        HALVED.features(weights_of(True), pictures(1, 2))
+    assert [pair for pair in convolutions if pair[0] is torch.bfloat16] == [(torch.bfloat16, torch.bfloat16)] * 3
+    assert len(convolutions) == 4 and (torch.float32, torch.float32) in convolutions
+    assert norms and set(norms) == {(torch.float32, torch.float32)}
+
+
+def test_all_digits_are_kept_unless_asked() -> None:
+    assert not Conv4().bfloat16
+    start = [model.init(torch.Generator().manual_seed(0)) for model in (REAL, HALVED)]
+    assert all(torch.equal(start[0][k], start[1][k]) for k in start[0]) and len(start[0]) == len(start[1])
+
+
 def test_start() -> None:
     params = Conv4().init(torch.Generator().manual_seed(0))
     assert params[HEAD_WEIGHT].shape == (64, 1) and params[HEAD_BIAS].shape == (1, 1)

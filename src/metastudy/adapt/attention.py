@@ -26,6 +26,7 @@ class Attention(Mapping):
     """
 
     name: ClassVar[str] = "attention"
+    on_features: ClassVar[bool] = True
     similarity: Literal["euclidean", "cosine"] = "euclidean"
 
     def init(self, model: BaseModel, generator: Generator) -> Params:

@@ -17,6 +17,8 @@ class Mapping(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[frozenset[Kind]] = frozenset(KINDS)
+    on_features: ClassVar[bool] = False
+    """Whether `adapt` sees x through φ(x; θ) alone, with θ as it is: then members of a mixture share one pass."""
     memory_size: ClassVar[int] | int = 0
     """How many earlier tasks the mapping keeps; they are handed to `remember` before training starts."""
 

@@ -155,6 +155,7 @@ class ANIL(GradientSteps):
     """Only the head adapts (Raghu et al. 2020, almost no inner loop)."""
 
     name: ClassVar[str] = "anil"
+    on_features: ClassVar[bool] = True
     adapts: Literal["all", "head", "body"] = "head"
 
 

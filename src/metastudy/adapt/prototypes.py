@@ -59,6 +59,7 @@ class Prototypes(Mapping):
     """
 
     name: ClassVar[str] = "prototypes"
+    on_features: ClassVar[bool] = True
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "binary", "ranking"})
 
     def initial_temperature(self, model: BaseModel) -> float:

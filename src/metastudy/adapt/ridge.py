@@ -53,6 +53,7 @@ class RidgeHead(Mapping):
     """
 
     name: ClassVar[str] = "ridge"
+    on_features: ClassVar[bool] = True
     initial_penalty: float = 1.0
     initial_scale: float = 1.0
 

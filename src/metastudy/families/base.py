@@ -83,6 +83,7 @@ class Family(ABC):
     max_shots: int  # examples that every frozen task holds; `shots` may ask for as many
     field_baselines: tuple[FieldBaseline, ...] = ()
     task_list: str = ""  # name of the frozen list where it is not the study's: a study with several splits
+    embedded: bool = False  # its data comes with the pinned packages
     clustered: bool = False  # families are many enough to be the independent units of a pooled interval
 
     def check_shots(self) -> None:

@@ -39,6 +39,7 @@ class Digits(Family):
     apart instead of shapes.
     """
 
+    embedded: ClassVar[bool] = True
     study: ClassVar[str] = "digits"
     kind: ClassVar[Kind] = "classification"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "log_loss")

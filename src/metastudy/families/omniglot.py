@@ -17,6 +17,7 @@ from metastudy.families import omniglot_split
 from metastudy.families.base import Family, Fold, Part, Score, TaskSpec
 from metastudy.families.image_tasks import image_task, turned
 from metastudy.families.scoring import class_scores
+from metastudy.families.warps import Redraw
 from metastudy.loaders.omniglot import DRAWERS, Characters
 from metastudy.model import Conv4
 from metastudy.tasks import Kind, Task
@@ -53,6 +54,7 @@ class Omniglot(Family):
     n_test: int = 1000  # tasks per family
     side: int = 28
     channels: int = 64
+    redraw: Redraw | None = None  # of training tasks
 
     def __post_init__(self) -> None:
         self.check_shots()
@@ -77,6 +79,11 @@ class Omniglot(Family):
         return self._characters.resized(self.side)
 
     @cached_property
+    def _large(self) -> np.ndarray:
+        """(N, 2 side, 2 side) uint8: what is warped."""
+        return self._characters.resized(2 * self.side)
+
+    @cached_property
     def _drawings(self) -> list[np.ndarray]:
         """Rows of each character that may be drawn: all but repeated pictures."""
         return [self._characters.distinct(c) for c in range(len(self._characters.characters))]
@@ -95,21 +102,32 @@ class Omniglot(Family):
 
     def class_name(self, c: int, turns: int = 0) -> str:
         """As in the class lists of prototypical-networks, for instance "Greek/character01/rot090"."""
-        return f"{self._characters.characters[c].name}/rot{90 * turns:03d}"
+        return f"{self._characters.characters[c].name}/rot{90 * (turns % 4):03d}{'/mirrored' * (turns > 3)}"
 
     def training_classes(self, fold: Fold) -> tuple[str, ...]:
-        """Every class that a training task may hold: each training character in four positions."""
-        return tuple(self.class_name(c, t) for part in fold.train for c in self.classes[part] for t in ALL_TURNS)
+        """Every class that a training task may hold: each training character in four positions, or eight."""
+        return tuple(self.class_name(c, t) for part in fold.train for c in self.classes[part] for t in self._turns)
+
+    @property
+    def _turns(self) -> tuple[int, ...]:
+        """Quarter turns, and from 4 on those of the mirrored character, as in `warps.DIHEDRAL`."""
+        return tuple(range(8)) if self.redraw and self.redraw.mirrored else ALL_TURNS
 
     def _rows(self, classes: Sequence[int], per_class: int, rng: np.random.Generator) -> np.ndarray:
         """(C, per_class): different drawings of each class, at random."""
         return np.stack([rng.permutation(self._drawings[c])[:per_class] for c in classes])
 
     def _task(
-        self, name: str, family: str, classes: Sequence[int], turns: Sequence[int], rows: np.ndarray, shots: int
+        self,
+        name: str,
+        family: str,
+        classes: Sequence[int],
+        turns: Sequence[int],
+        rows: np.ndarray,
+        pictures: np.ndarray,
+        shots: int,
     ) -> Task:
-        """The first `shots` columns of rows (C, n) are support, columns from `shots` on are query."""
-        pictures = turned(self._pictures[rows], turns)
+        """The first `shots` columns of rows (C, n) and pictures (C, n, s, s) are support, the others are query."""
         query = pictures[:, shots:].reshape(-1, self.side, self.side)
         query_y = np.repeat(np.arange(len(rows)), rows.shape[1] - shots)
         names = [self.class_name(c, t) for c, t in zip(classes, turns, strict=True)]
@@ -122,9 +140,13 @@ class Omniglot(Family):
         tasks = []
         for i in range(n_tasks):
             classes = rng.choice(known, self.train_ways, replace=False).tolist()
-            turns = rng.choice(ALL_TURNS if part == "train" else UPRIGHT, len(classes)).tolist()
+            turns = rng.choice(self._turns if part == "train" else UPRIGHT, len(classes)).tolist()
             rows = self._rows(classes, shots + self.n_train_query, rng)
-            tasks.append(self._task(f"{part}{i}", part, classes, turns, rows, shots))
+            if self.redraw and part == "train":
+                pictures = self.redraw(self._large[rows], rng, np.array(turns))
+            else:
+                pictures = turned(self._pictures[rows], turns)
+            tasks.append(self._task(f"{part}{i}", part, classes, turns, rows, pictures, shots))
         return tasks
 
     def freeze(self, rng: np.random.Generator) -> list[TaskSpec]:
@@ -150,7 +172,7 @@ class Omniglot(Family):
         if (found := digest(rows)) != spec.columns[0]:
             raise DataError(f"task {spec.id}: draws drawings with hash {found}, expected {spec.columns[0]}; {AGAIN}")
         kept = np.concatenate([rows[:, :shots], rows[:, self.max_shots :]], axis=1)  # the same query for every k
-        return self._task(spec.id, spec.family, classes, UPRIGHT * len(classes), kept, shots)
+        return self._task(spec.id, spec.family, classes, UPRIGHT * len(classes), kept, self._pictures[kept], shots)
 
     def score(self, task: Task, prediction: Tensor) -> Sequence[Score]:
         return class_scores(task, prediction)

@@ -16,6 +16,7 @@ from metastudy.errors import DataError, ParameterError
 from metastudy.families.base import Family, Fold, Part, Score, TaskSpec
 from metastudy.families.image_tasks import image_task
 from metastudy.families.scoring import accuracy_and_log_loss
+from metastudy.families.warps import Redraw
 from metastudy.loaders.omniglot import DRAWERS, Characters
 from metastudy.loaders.omniglot_runs import WAYS, Challenge
 from metastudy.model import Conv4
@@ -58,6 +59,8 @@ class OmniglotChallenge(Family):
     n_train_query: int = 4  # drawers, and so queries per class, in training and validation
     side: int = 28
     channels: int = 64
+    redraw: Redraw | None = None  # of training tasks
+    all_train: bool = False  # alphabets that validate train too: once all settings are chosen
 
     def __post_init__(self) -> None:
         self.check_shots()
@@ -88,6 +91,11 @@ class OmniglotChallenge(Family):
     def _pictures(self) -> np.ndarray:
         """(N, side, side) uint8, of the background."""
         return self._characters.resized(self.side)
+
+    @cached_property
+    def _large(self) -> np.ndarray:
+        """(N, 2 side, 2 side) uint8, of the background: what is warped."""
+        return self._characters.resized(2 * self.side)
 
     @cached_property
     def _challenge(self) -> Challenge:
@@ -122,20 +130,27 @@ class OmniglotChallenge(Family):
 
     def training_classes(self, fold: Fold) -> tuple[str, ...]:
         """Every class that a training task may hold."""
-        return tuple(self._characters.characters[c].name for a in fold.train for c in self.alphabets[a])
+        alphabets = fold.train + (fold.validation if self.all_train else ())
+        return tuple(self._characters.characters[c].name for a in alphabets for c in self.alphabets[a])
 
     def sample(self, fold: Fold, part: Part, shots: int, n_tasks: int, rng: np.random.Generator) -> list[Task]:
-        """Tasks like runs. Whatever varies the pictures of training tasks belongs here."""
-        names = getattr(fold, part)
+        """Tasks like runs, an alphabet as often as it has characters. With `redraw`, alphabets that train are turned,
+        mirrored and warped as well."""
+        names = getattr(fold, part) + (fold.validation if self.all_train and part == "train" else ())
+        sizes = np.array([len(self.alphabets[name]) for name in names])
         tasks = []
         for i in range(n_tasks):
-            alphabet = names[rng.integers(len(names))]
+            alphabet = names[rng.choice(len(names), p=sizes / sizes.sum())]
             known = self.alphabets[alphabet]
             classes = rng.choice(known, min(WAYS, len(known)), replace=False)
             rows = classes[:, None] * DRAWERS + np.arange(DRAWERS)
             usable = ~np.isin(rows, list(self._characters.repeats)).any(0)  # drawers without a repeated picture here
             rows = rows[:, rng.permutation(np.flatnonzero(usable))[: shots + self.n_train_query]]
-            pictures = self._pictures[rows]
+            if self.redraw and part == "train":  # an alphabet is turned and mirrored as a whole
+                symmetry = self.redraw.symmetries(1, rng).repeat(len(classes))
+                pictures = self.redraw(self._large[rows], rng, symmetry)
+            else:
+                pictures = self._pictures[rows]
             tasks.append(
                 image_task(
                     f"{part}{i}",

@@ -58,6 +58,7 @@ def documentation(package: str, entries: Sequence[Entry]) -> Collection:
 class DocumentationSearch(Search):
     """Tasks from the library documentation corpus; candidates are the `pool` best of BM25 and of cosine, united."""
 
+    embedded = True
     study = "search_collections"
     clustered = True
     max_shots = 10

@@ -42,6 +42,7 @@ class Docstring(Document):
 class DocumentationSummaries(SummaryFamily):
     """Tasks from the library documentation corpus; `max_documents` per package, `max_sentences` per document."""
 
+    embedded = True
     summary_name = "summary line"
 
     def __init__(

@@ -34,6 +34,7 @@ class MedicalTables(Family):
     always the sick one, and a task sees `n_columns` random columns, as a new clinic measures other things.
     """
 
+    embedded: ClassVar[bool] = True
     study: ClassVar[str] = "diagnosis_diseases"
     kind: ClassVar[Kind] = "binary"
     metrics: ClassVar[tuple[str, ...]] = ("auroc", "log_loss")

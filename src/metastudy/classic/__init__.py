@@ -1,0 +1,1 @@
+"""The classic benchmarks: known numbers first, then better ones."""

@@ -1,0 +1,122 @@
+"""What is trained for each classic benchmark. All numbers here were chosen on validation tasks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from metastudy.adapt import MAML, CosinePrototypes, MetaSGD, Prototypes, RidgeHead
+from metastudy.classic.artefacts import Artefact
+from metastudy.classic.contenders import Contender
+from metastudy.families.omniglot import Omniglot
+from metastudy.families.omniglot_challenge import BACKGROUNDS, OmniglotChallenge
+from metastudy.families.sinusoid import Sinusoid
+from metastudy.families.warps import Redraw, Warp
+from metastudy.methods import MetaMethod
+from metastudy.recipes import sinusoid_mappings
+from metastudy.train import TrainConfig
+
+HAND = Warp(rotation=0.12, shear=0.12, log_scale=0.1, shift=0.08, elastic=0.05)
+"""How two drawings of one character differ."""
+LOOK = Warp(rotation=0.06, shear=0.06, log_scale=0.05, shift=0.04, elastic=0.02)
+"""How a drawing is looked at again in prediction."""
+VIEWS, CHALLENGE_SIDE = 8, 42
+REDRAW = Redraw(drawing=HAND)
+"""Warps that a class, or an alphabet, shares were tried too: they give classes away, and new alphabets suffer."""
+
+POINTS = (5, 10, 20)
+SINUSOID = TrainConfig(
+    steps=20_000,
+    tasks_per_step=25,
+    learning_rate=3e-3,
+    rate_of_alpha=1,
+    weight_decay=0,
+    validate_every=1000,
+    patience=20,
+)
+AS_PUBLISHED = replace(SINUSOID, steps=60_000, tasks_per_step=4, learning_rate=1e-3, validate_every=3000)
+"""The budget of Li et al. (2017), from memory: 60,000 steps of 4 tasks, and as many query as support points."""
+
+
+def sinusoid() -> tuple[Artefact, ...]:
+    """One training for each number of points, as in the table of Li et al. (2017).
+
+    MAML and Meta-SGD train as published there; MAML also with the budget of ridge and g, which is larger.
+    """
+    found = []
+    for k in POINTS:
+        family = Sinusoid(shots=(k,), n_test=1000)
+        fixed = MAML(n_steps=1, initial_step_size=0.01, learned=False)
+        published = MetaMethod("maml", (fixed,)), MetaMethod("meta_sgd", (MetaSGD(n_steps=1, initial_step_size=0.01),))
+        own = (
+            MetaMethod("maml, 25 tasks", (fixed,)),
+            MetaMethod("ridge", (RidgeHead(),)),
+            MetaMethod("g", sinusoid_mappings()),
+        )
+        found += [Artefact(f"sinusoid/{m.name}/{k}", m, replace(family, n_query=k), AS_PUBLISHED) for m in published]
+        found += [Artefact(f"sinusoid/{m.name}/{k}", m, family, SINUSOID) for m in own]
+    return tuple(found)
+
+
+def sinusoid_g(k: int) -> Artefact:
+    """g for k points, which may be others than the published tables have."""
+    family = Sinusoid(shots=(k,), n_test=1000)
+    return Artefact(f"sinusoid/g/{k}", MetaMethod("g", sinusoid_mappings()), family, SINUSOID)
+
+
+def image_mappings() -> tuple[Prototypes, RidgeHead, CosinePrototypes]:
+    """The members of g on drawings: three heads on one φ."""
+    return Prototypes(), RidgeHead(initial_scale=4.0), CosinePrototypes()
+
+
+OMNIGLOT = TrainConfig(steps=3500, tasks_per_step=2, learning_rate=4e-3, warmup=100, validate_every=400, patience=10)
+
+
+def omniglot() -> tuple[Artefact, ...]:
+    """The standard split: one training serves 5 and 20 ways, 1 and 5 shots."""
+    family = Omniglot(redraw=REDRAW, train_ways=40)
+    closed = {"prototypes": (Prototypes(),), "ridge": (RidgeHead(initial_scale=4.0),), "g": image_mappings()}
+    methods = [MetaMethod(name, mappings, resplit=True) for name, mappings in closed.items()]
+    gradient = Artefact(
+        "omniglot/maml", MetaMethod("maml", (MAML(n_steps=3),)), replace(family, train_ways=20), OMNIGLOT
+    )
+    return gradient, *(Artefact(f"omniglot/{m.name}", m, family, OMNIGLOT, bfloat16=True) for m in methods)
+
+
+def challenge() -> tuple[Artefact, ...]:
+    """The one-shot challenge, from 30 alphabets and from either small set of 5."""
+    method = MetaMethod("g", image_mappings(), resplit=True)
+    found = []
+    for background in BACKGROUNDS:
+        family = OmniglotChallenge(background=background, side=CHALLENGE_SIDE, redraw=REDRAW, all_train=True)
+        config = TrainConfig(
+            steps=8000, tasks_per_step=2, learning_rate=6e-3, warmup=100, validate_every=500, patience=18
+        )
+        name = f"omniglot_challenge/g/{background}"
+        found.append(Artefact(name, method, family, config, validated=False, bfloat16=True))
+    return tuple(found)
+
+
+def artefacts() -> dict[str, Artefact]:
+    """All of them by name."""
+    return {a.name: a for a in (sinusoid_g(1), *sinusoid(), *omniglot(), *challenge())}
+
+
+def _alone(artefact: Artefact) -> Contender:
+    return Contender(artefact.method.name, (artefact,))
+
+
+def sinusoid_contenders(k: int) -> list[Contender]:
+    """Those trained for k points."""
+    return [_alone(a) for a in sinusoid() if a.name.endswith(f"/{k}")]
+
+
+def omniglot_contenders() -> list[Contender]:
+    """Each model as it is, and g looking several times."""
+    models = omniglot()
+    return [*(_alone(a) for a in models), Contender(f"g, {VIEWS} views", models[-1:], VIEWS, LOOK)]
+
+
+def challenge_contenders(background: str) -> list[Contender]:
+    """The models of one background: each as it is, both together, and both together looking several times."""
+    models = tuple(a for a in challenge() if a.name.endswith(f"/{background}"))
+    return [_alone(models[0]), Contender(f"g, {VIEWS} views", models, VIEWS, LOOK)]
