@@ -181,6 +181,9 @@ def test_the_real_published_numbers_fit_their_panels(benchmark: str) -> None:
         assert min(b.x0 for b in boxes) >= 0
         others = [o.get_tightbbox() for o in shown if o is not ax]
         assert not any(ax.get_tightbbox().overlaps(o) for o in others)
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width, "the legend is not cut"
+    assert not any(box.overlaps(ax.get_tightbbox()) for ax in shown)
 
 
 def test_results_that_cannot_be_compared_are_refused() -> None:
@@ -231,6 +234,12 @@ def test_no_mistake_is_said() -> None:
     figure = drawn(figures_classic.errors_made(*mistakes(0), trials=400))
     assert figure.get_suptitle() == "no mistakes in 400 trials"
     assert not any(ax.images for ax in figure.axes) and not figure.legends
+    assert figures_classic.errors_made(*mistakes(0)).get_suptitle() == "no mistakes"
+
+
+def test_without_the_number_of_trials_no_share_is_claimed() -> None:
+    figure = drawn(figures_classic.errors_made(*mistakes(5), most=2))
+    assert figure.get_suptitle() == "5 mistakes; the 2 that the model was surest of"
 
 
 def test_pictures_of_bytes_and_of_shares_look_alike() -> None:
@@ -281,7 +290,7 @@ def test_labels_saved_shows_where_scratch_reaches_g() -> None:
     assert all(ax.get_xscale() == "log" and ax.get_xlabel() == "labels per task (log scale)" for ax in figure.axes)
     assert (first.get_ylabel(), second.get_ylabel()) == ("mean squared error", "accuracy (share correct)")
     assert legend(first) == [
-        "from scratch (95% band)", "k=1 is worth 13 labels (13x)", "k=5: not reached with 100 labels",
+        "without earlier tasks (95% band)", "k=1 is worth 13 labels (13x)", "k=5: not reached with 100 labels",
     ]  # fmt: skip
     assert legend(second)[1:] == [
         "k=1 is worth 1.62 labels (1.6x)", "k=5 is worth 10 labels (2.0x)", "k=10 is worth 25 labels (2.5x)",
@@ -315,6 +324,13 @@ def test_labels_in_words(k: int, needed: float, words: str) -> None:
     assert figures_classic.worth(k, needed, 15) == words
 
 
+def test_a_regression_has_labels_per_task_and_ways_are_in_the_title() -> None:
+    curves, levels = (f.replace({"study": {"digits": "omniglot 5-way"}}) for f in saved())
+    figure = drawn(figures_classic.labels_saved(curves, levels, per="class"))
+    assert [ax.get_xlabel() for ax in figure.axes] == ["labels per task (log scale)", "labels per class (log scale)"]
+    assert [ax.get_title() for ax in figure.axes] == ["sinusoid regression", "Omniglot: new characters, 5-way"]
+
+
 def test_labels_per_class_are_named() -> None:
     curves, levels = (f[f["study"] == "digits"] for f in saved())
     figure = drawn(figures_classic.labels_saved(curves, levels.assign(needed=np.nan, largest=15), per="class"))
@@ -329,3 +345,7 @@ def test_a_study_without_its_other_half_is_refused() -> None:
         figures_classic.labels_saved(curves, levels[levels["study"] == "sinusoid"])
     with pytest.raises(DataError, match="levels lack the columns needed"):
         figures_classic.labels_saved(curves, levels.drop(columns="needed"))
+    with pytest.raises(DataError, match="study 'sinusoid' has k=1 twice; expected one learner"):
+        figures_classic.labels_saved(curves, pd.concat([levels, levels[:1]]))
+    with pytest.raises(DataError, match="study 'sinusoid' has n=10 twice"):
+        figures_classic.labels_saved(pd.concat([curves, curves[:1]]), levels)

@@ -27,6 +27,12 @@ def _need(frame: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:
         raise DataError(f"{what} lack the columns {', '.join(missing)}; expected {', '.join(columns)}")
 
 
+def _title(study: str) -> str:
+    """A study's title; "omniglot 5-way" is Omniglot's with the number of ways behind it."""
+    name, _, detail = study.partition(" ")
+    return f"{TITLES[name]}, {detail}" if detail and name in TITLES else TITLES.get(study, study)
+
+
 def _log_ticks(axis: plt.Axis, subs: tuple[float, ...] = (1, 2, 5)) -> None:
     """Plain numbers at 1, 2, 5, 10, ... (or other `subs`)."""
     axis.set_major_locator(LogLocator(subs=subs))
@@ -153,28 +159,29 @@ def against_published(ours: pd.DataFrame, published: pd.DataFrame, lower_is_bett
     words = [
         f"{HERE}, 95% interval",
         f"published, ± where given ({MARK}: {UNVERIFIED})",
-        "best published",
+        "best published, verified or not",
         "goes on, or is 0",
     ]
-    figure.legend(handles, words, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles, words, loc="outside lower center", ncols=4 if wide == 3 else 2, frameon=False)
     return figure
 
 
 def errors_made(
-    errors: pd.DataFrame, asked: np.ndarray, chosen: np.ndarray, right: np.ndarray, trials: int, most: int = 24
-) -> Figure:
+    errors: pd.DataFrame, asked: np.ndarray, chosen: np.ndarray, right: np.ndarray, trials: int | None = None,
+    most: int = 24,
+) -> Figure:  # fmt: skip
     """One-shot challenge: each mistake as the drawing asked, the one chosen and the right one, the surest first.
 
     `errors` has a row a mistake: run, item, chosen, right, p_chosen, p_right; `asked`, `chosen` and `right` hold its
-    pictures, (N, s, s), uint8 or 0 to 1, ink high. The title says how many there are, in how many `trials`; `most` are
-    drawn. Raises DataError where pictures and rows do not match, or a row is no mistake.
+    pictures, (N, s, s), uint8 or 0 to 1, ink high. The title says how many there are, and in how many `trials` if told;
+    `most` are drawn. Raises DataError where pictures and rows do not match, or a row is no mistake.
     """
     _need(errors, ("run", "item", "chosen", "right", "p_chosen", "p_right"), "errors")
     if shapes := [a.shape for a in (asked, chosen, right) if a.ndim != 3 or len(a) != len(errors)]:
         raise DataError(f"pictures of shape {shapes[0]} for {len(errors)} errors; expected (errors, side, side)")
     if n_right := int((errors["chosen"] == errors["right"]).sum()):
         raise DataError(f"{n_right} of {len(errors)} rows chose the right drawing; expected mistakes alone")
-    if len(errors) > trials:
+    if trials is not None and len(errors) > trials:
         raise DataError(f"{len(errors)} mistakes in {trials} trials; expected `trials` to count right answers as well")
     style()
     order = np.argsort(-errors["p_chosen"].to_numpy(), kind="stable")[:most]
@@ -194,7 +201,9 @@ def errors_made(
         ax.set(xlim=(-0.05, 3.25), ylim=(-0.3, 1.05))
         ax.set_title(f"{r['run']}, {r['item']}", fontsize=8, pad=2)
     n = len(errors)
-    title = f"{n or 'no'} mistake{'' if n == 1 else 's'} in {trials} trials" + (f" ({n / trials:.1%})" if n else "")
+    title = f"{n or 'no'} mistake{'' if n == 1 else 's'}"
+    if trials is not None:
+        title += f" in {trials} trials" + (f" ({n / trials:.1%})" if n else "")
     some = f"; the {len(order)} that the model was surest of" if len(order) < n else ""
     figure.suptitle(title + some, fontsize=11, x=0.01, ha="left")
     if len(order):
@@ -206,7 +215,7 @@ def errors_made(
 
 
 def worth(k: int, needed: float, largest: int) -> str:
-    """How many labels training from scratch needs for what g reaches with k of them, in words."""
+    """How many labels learning without earlier tasks needs for what g reaches with k of them, in words."""
     if not np.isfinite(needed):
         return f"k={k}: not reached with {largest} labels"
     times = needed / k
@@ -215,17 +224,23 @@ def worth(k: int, needed: float, largest: int) -> str:
 
 
 def labels_saved(curves: pd.DataFrame, levels: pd.DataFrame, per: str = "task") -> Figure:
-    """Score of training from scratch against labels, and where it reaches g with few; one panel a study.
+    """Score of learning without earlier tasks against labels, and where it reaches g with few; one panel a study.
 
     `curves`: study, n, mean, low, high, metric; `levels`: study, k, g, needed (NaN: never reached), largest, the most
-    labels tried; n, k, needed and largest all count labels `per` task, or class. Raises DataError for a study that has
-    levels or a curve alone.
+    labels tried; n, k, needed and largest all count labels `per` task, or class; of a regression always per task.
+    Raises DataError for a study that has levels or a curve alone, or several rows for one n or k.
     """
     _need(curves, ("study", "n", "mean", "low", "high", "metric"), "curves")
     _need(levels, ("study", "k", "g", "needed", "largest"), "levels")
     studies = list(dict.fromkeys(curves["study"]))
     if odd := set(studies) ^ set(levels["study"]):
         raise DataError(f"study {min(odd)!r} has a curve or levels of g, but not both; compute both")
+    for frame, count in ((curves, "n"), (levels, "k")):
+        if (twice := frame[["study", count]].duplicated()).any():
+            r = frame[twice.to_numpy()].iloc[0]
+            raise DataError(
+                f"study {r['study']!r} has {count}={r[count]} twice; expected one learner, the best, a study"
+            )
     style()
     figure, axes = plt.subplots(1, len(studies), figsize=(4.5 * len(studies), 5.4), squeeze=False)
     for ax, study in zip(axes[0], studies, strict=True):
@@ -234,7 +249,15 @@ def labels_saved(curves: pd.DataFrame, levels: pd.DataFrame, per: str = "task") 
         log = metric in LOGARITHMIC
         low = rows["low"].clip(lower=rows["mean"].min() / FLOOR) if log else rows["low"]
         ax.fill_between(rows["n"], low, rows["high"], color="0.35", alpha=0.18, linewidth=0)
-        ax.plot(rows["n"], rows["mean"], "o-", color="0.35", markersize=4, label="from scratch (95% band)", zorder=3)
+        ax.plot(
+            rows["n"],
+            rows["mean"],
+            "o-",
+            color="0.35",
+            markersize=4,
+            label="without earlier tasks (95% band)",
+            zorder=3,
+        )
         shades = plt.get_cmap("Oranges")(np.linspace(0.45, 0.9, len(own)))
         for r, shade, marker in zip(own.itertuples(), shades, MARKERS * len(own), strict=False):
             ax.axhline(r.g, color=shade, linewidth=1.6, zorder=2)
@@ -250,7 +273,10 @@ def labels_saved(curves: pd.DataFrame, levels: pd.DataFrame, per: str = "task") 
             _log_ticks(ax.yaxis)
         elif metric in SHARES:
             ax.set_ylim(top=1.01)  # an interval may reach beyond what the metric can
-        ax.set(title=TITLES.get(study, study), xlabel=f"labels per {per} (log scale)", ylabel=label(metric))
+        unit = per if metric in SHARES else "task"  # a regression has no classes
+        ax.set(title=_title(study), xlabel=f"labels per {unit} (log scale)", ylabel=label(metric))
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, fontsize=9)
-    figure.supxlabel("line and hollow marker: g with k labels; filled: where from scratch reaches it", fontsize=9)
+    figure.supxlabel(
+        "line and hollow marker: g with k labels; filled: where learning without earlier tasks reaches it", fontsize=9
+    )
     return figure

@@ -34,14 +34,18 @@ P_VALUES = {"p", "p_adjusted"}
 SPREADS = {"detectable": 0.2, "needed": 0.45}  # a spread moves by a fifth, and a number of units with its square
 FORM = (
     "study", "family", "task", "a", "b", "comparison", "procedure", "user", "method", "shots", "seed", "metric",
-    "n_tasks", "n_clusters", "units", "tasks", "replays",
+    "n_tasks", "n_clusters", "units", "tasks", "replays", "model", "learner", "n", "k", "against",
 )  # fmt: skip
 MAX_PROBLEMS = 3
 LOOSE = {
     f"tables/{name}.csv"
-    for name in ("same_method", "search_answers", "interleaving", "online", "false_alarms", "margins", "ranks")
-}
-"""Tables of single trained models, ranks and counts, which jump on another processor: rows and columns are compared."""
+    for name in (
+        "same_method", "search_answers", "interleaving", "online", "false_alarms", "margins", "ranks",
+        "classic_models", "classic_cost", "classic_labels_curves", "classic_labels_saved",
+    )
+}  # fmt: skip
+"""Tables of single trained models, ranks, counts and times, which jump on another processor: rows and columns are
+compared."""
 
 
 @dataclass(frozen=True)

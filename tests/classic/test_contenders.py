@@ -20,7 +20,7 @@ from metastudy.classic import contenders
 from metastudy.classic.artefacts import Artefact
 from metastudy.classic.contenders import Contender, scores
 from metastudy.classic.views import over_views, together
-from metastudy.errors import TrainingError
+from metastudy.errors import DataError, TrainingError
 from metastudy.evaluate import score_tasks
 from metastudy.families.base import TaskSpec
 from metastudy.families.digits import Digits
@@ -209,3 +209,19 @@ def test_a_contender_looks_several_times_with_the_mean_of_its_models(tmp_path: P
         for settings in ((pair,), (pair[:1],), (pair, 3), (pair, 3, LOOK), (pair[::-1],))
     ]
     assert len(set(keys)) == len(keys)
+
+
+def test_a_contender_under_another_name_is_scored_under_that_name(models: Path, tmp_path: Path) -> None:
+    scores(ALL[:1], models, TOY, SPECS, tmp_path)
+    found = scores([dataclasses.replace(ALL[0], name="renamed")], models, TOY, SPECS, tmp_path)
+    assert set(found["method"]) == {"renamed"}
+
+
+def test_two_names_for_one_model_both_appear(models: Path, tmp_path: Path) -> None:
+    found = scores([ALL[0], dataclasses.replace(ALL[0], name="again")], models, TOY, SPECS, tmp_path)
+    assert found["method"].unique().tolist() == ["ridge", "again"]
+
+
+def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is missing in results/full/models; restore it from git"):
+        scores(ALL[:1], tmp_path, TOY, SPECS, tmp_path)

@@ -44,6 +44,8 @@ def test_memory_that_was_there_before_does_not_count() -> None:
     assert peak_megabytes(lambda: x.add_(1)) < 0.01
     assert peak_megabytes(lambda: x + x) == pytest.approx(4, abs=0.01)
     assert peak_megabytes(lambda: None) == 0
+    held = [torch.zeros(MILLION)]
+    assert peak_megabytes(lambda: [held.clear(), torch.zeros(MILLION)]) == pytest.approx(4, abs=0.01), "given back"
 
 
 def test_a_graph_would_be_seen() -> None:

@@ -339,6 +339,22 @@ def test_questions_ask_what_the_study_promises() -> None:
         assert isinstance(question.family.model(), BaseModel)
 
 
+def test_the_penalties_to_choose_from_reach_far_enough() -> None:
+    """On validation tasks a much weaker penalty than those to choose from gains little."""
+    question = labels.digits()
+    family = dataclasses.replace(question.family, shots=(20,))
+    fold = family.folds()[0]
+    tasks = validation_tasks(family, fold)[20][:20]
+    _, logistic = question.learners
+
+    def log_loss(grid: tuple[dict[str, object], ...]) -> float:
+        found = dataclasses.replace(logistic, grid=grid).fit(family, fold, TrainConfig(), 0).predict(tasks, 20)
+        likelihoods = [p.gather(1, t.query_y.long()[:, None]) for p, t in zip(found, tasks, strict=True)]
+        return float(-torch.cat(likelihoods).clamp(min=1e-6).log().mean())
+
+    assert log_loss(logistic.grid) < 1.1 * log_loss(({"C": 1000.0},))
+
+
 def test_a_real_question_from_end_to_end() -> None:
     """With more points training from scratch gets better, and never reaches one who knows the truth."""
     question = labels.sinusoid(4)

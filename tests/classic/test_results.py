@@ -117,3 +117,8 @@ def test_parts_are_collected_under_their_own_names() -> None:
 def test_another_benchmark_is_refused() -> None:
     with pytest.raises(DataError, match="benchmark 'digits' is unknown; expected sinusoid, omniglot or omniglot_"):
         in_published_units(collected(challenge({"full": [5.0]})), "digits")
+
+
+def test_an_unknown_background_is_refused() -> None:
+    with pytest.raises(DataError, match="small3"):
+        in_published_units(collected(challenge({"full": [1.0, 2.0], "small3": [5.0, 6.0]})), "omniglot_challenge")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from metastudy.adapt import CosinePrototypes, RidgeHead
+from metastudy.classic import views
 from metastudy.classic.views import over_views, seen, together
 from metastudy.errors import ParameterError
 from metastudy.families.warps import Warp
@@ -112,9 +113,28 @@ def test_a_query_is_answered_whatever_the_others_show() -> None:
 
 @pytest.mark.parametrize("rows", [[0], [6], [2, 3], [5, 0, 4]])
 def test_dropping_other_queries_changes_nothing(rows: list[int]) -> None:
-    """As far as averaging goes: of looks without chance."""
-    fitted, task = over_views(model(), Warp(), 3), drawings()
+    fitted, task = over_views(model(), LOOK, 3), drawings()
     torch.testing.assert_close(answer(fitted, queries(task, rows)), answer(fitted, task)[rows], rtol=0, atol=1e-5)
+
+
+def maps_of(task, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """All linear maps that looks at a task are warped by."""
+    found, original = [], views.warped
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            views, "warped", lambda p, matrices, fields: found.append(matrices) or original(p, matrices, fields)
+        )
+        views.seen(task, LOOK, 2)
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("5-way/0001", "5-way/0002"), ("5-way/0001", "20-way/0001"), ("run01", "run02")]
+)
+def test_other_tasks_are_looked_at_in_other_ways(one: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [maps_of(drawings(name, seed=i), monkeypatch) for i, name in enumerate((one, other))]
+    assert found[0].shape == found[1].shape and not torch.isclose(found[0], found[1]).any(0).all()
+    assert not torch.equal(found[0], found[1])
 
 
 def test_tasks_may_stream_and_are_answered_one_by_one() -> None:

@@ -43,6 +43,16 @@ class Artefact:
         """The file in a folder of models."""
         return folder / f"{self.name.replace('/', '_').replace(', ', '_').replace(' ', '_')}{checkpoint.SUFFIX}"
 
+    def file(self, folder: Path) -> Path:
+        """The same, where it exists. Raises DataError saying how to make it where it does not."""
+        path = self.path(folder)
+        if not path.is_file():
+            raise DataError(
+                f"{path.name} is missing in results/full/models; restore it from git, or train it: "
+                f"python -m metastudy.classic '{self.name}'"
+            )
+        return path
+
     def identity(self) -> dict[str, str]:
         """What a file must have been trained by."""
         return {
@@ -78,7 +88,7 @@ class Artefact:
         )
         seconds = time.perf_counter() - started  # of this sitting, which may have begun in the middle
         seconds *= self.config.steps / max(1, self.config.steps - before)
-        about = self.identity() | {"seconds": round(seconds, 1), "peak_rss_mb": peak_rss_mb()}
+        about = self.identity() | {"seconds": round(seconds, 2), "peak_rss_mb": peak_rss_mb()}
         trained.save(self.path(folder), plain, found, about)
         checkpoint.remove(unfinished)
 
@@ -87,12 +97,7 @@ class Artefact:
 
         Raises DataError for a missing or damaged file, TrainingError for one that was trained by something else.
         """
-        path = self.path(folder)
-        if not path.is_file():
-            raise DataError(
-                f"{path.name} is missing in results/full/models; restore it from git, or train it: "
-                f"python -m metastudy.classic '{self.name}'"
-            )
+        path = self.file(folder)
         record = trained.record(path)
         checkpoint.check(path, record, self.identity())
         return self.method.load(self.family, path), record

@@ -37,9 +37,12 @@ class Contender:
         return over_views(together([a.load(folder)[0] for a in self.artefacts]), self.warp, self.views)
 
     def key(self, folder: Path) -> str:
-        """A hash of its files and settings."""
-        files = [sha256(a.path(folder)) for a in self.artefacts]
-        return f"{files}{self.views}{self.warp}"
+        """All that its scores depend on: files, settings, and the name that stands beside them.
+
+        Errors as in `Artefact.load`.
+        """
+        files = [sha256(a.file(folder)) for a in self.artefacts]
+        return f"{self.name}{files}{self.artefacts[0].seed}{self.views}{self.warp}"
 
 
 def _score(contender: Contender, folder: Path, family: Family, specs: Sequence[TaskSpec], path: Path) -> pd.DataFrame:

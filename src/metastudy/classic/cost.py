@@ -74,7 +74,7 @@ def peak_megabytes(work: Callable[[], object]) -> float:
         found.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
     taken = sorted((e["ts"], e["args"]["Ev Idx"], e["args"]["Bytes"]) for e in events if e["name"] == "[memory]")
-    return max(0, *np.cumsum([0, *(size for *_, size in taken)])) / 1e6
+    return int(np.cumsum([0, *(size for *_, size in taken)]).max()) / 1e6
 
 
 def numbers(params: Params) -> dict[str, int]:

@@ -31,7 +31,6 @@ from metastudy.families.omniglot import Omniglot
 from metastudy.families.sinusoid import Sinusoid
 from metastudy.losses import loss, predict
 from metastudy.methods import Classifier, Fitted, Method, Scratch, chunks, to_scores, validation_tasks
-from metastudy.recipes import C_GRID
 from metastudy.study import one_thread
 from metastudy.tasks import Task, collate
 from metastudy.train import TrainConfig, rng_for, torch_generator
@@ -116,13 +115,17 @@ class Question:
 
 
 def sinusoid(n_tasks: int = 100) -> Question:
-    """Long training (chosen among lengths on validation tasks): with 120 steps no number of points would be enough."""
-    scratch = LongScratch(n_steps=(40, 120, 500, 2000))
+    """Training is much longer than `Scratch`'s, which would not get there however many points it had.
+
+    On 20 tasks with 50 points, 2,000 steps left an error of 0.018 and 8,000 of 0.005.
+    """
+    scratch = LongScratch(n_steps=(40, 120, 500, 2000, 8000))
     return Question("sinusoid", LongSinusoid(n_test=n_tasks), (scratch,), "mse", higher_is_better=False)
 
 
 def _logistic() -> Classifier:
-    return Classifier("logistic regression", LogisticRegression, C_GRID[::2])
+    """With weaker penalties than elsewhere: with many labels those are the best ones on validation tasks."""
+    return Classifier("logistic regression", LogisticRegression, tuple({"C": c} for c in (0.1, 1.0, 10.0, 100.0)))
 
 
 def digits(n_tasks: int = 102) -> Question:
@@ -131,9 +134,13 @@ def digits(n_tasks: int = 102) -> Question:
 
 
 def omniglot(ways: int, n_tasks: int = 100) -> Question:
-    """Characters of the standard test split, in tasks that no frozen list holds."""
+    """Characters of the standard test split, in tasks that no frozen list holds.
+
+    Adam's rate is the best of 0.001, 0.003 and 0.01 for training from scratch with 1 and 5 labels on validation tasks;
+    with 15 it matters little.
+    """
     family = LongOmniglot(ways=(ways,), train_ways=ways, n_test=n_tasks)
-    scratch = LongScratch(n_validation=10, at_once=1)
+    scratch = LongScratch(learning_rate=0.003, n_steps=(40, 120), n_validation=10, at_once=1)
     return Question(f"omniglot {ways}-way", family, (scratch, _logistic()), "accuracy")
 
 

@@ -25,6 +25,11 @@ def _settings(scores: pd.DataFrame, benchmark: str) -> pd.DataFrame:
     if benchmark == "omniglot_challenge":
         found = scores[scores["metric"] == "error_percent"]
         backgrounds = found["study"].str.removeprefix("omniglot_challenge_").map(ALPHABETS)
+        if backgrounds.isna().any():
+            strange = found["study"][backgrounds.isna()].iloc[0]
+            raise DataError(
+                f"study {strange!r} names no background; expected omniglot_challenge_ and {list(ALPHABETS)}"
+            )
         return found.assign(setting=backgrounds, unit=found["family"])  # a run of 20 trials is a unit
     raise DataError(f"benchmark {benchmark!r} is unknown; expected sinusoid, omniglot or omniglot_challenge")
 

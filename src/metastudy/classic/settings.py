@@ -117,6 +117,6 @@ def omniglot_contenders() -> list[Contender]:
 
 
 def challenge_contenders(background: str) -> list[Contender]:
-    """The models of one background: each as it is, both together, and both together looking several times."""
+    """The model of one background as it is, and looking several times."""
     models = tuple(a for a in challenge() if a.name.endswith(f"/{background}"))
     return [_alone(models[0]), Contender(f"g, {VIEWS} views", models, VIEWS, LOOK)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -14,24 +15,27 @@ from metastudy.methods import Fitted
 from metastudy.tasks import Task
 
 
-def _copies(x: Tensor, warp: Warp, n: int, generator: torch.Generator) -> Tensor:
-    """x (N, 1, s, s) as it is, then n - 1 warped copies of all of it: (n, N, 1, s, s)."""
-    rows, side = len(x), x.shape[-1]
-    large = (255 * x[:, 0]).round().to(torch.uint8).repeat_interleave(2, 1).repeat_interleave(2, 2).numpy()
-    found = [x]
-    for _ in range(n - 1):
-        drawn = warped(large, warp.matrices(rows, generator), warp.fields(rows, side, generator))
-        found.append(torch.from_numpy(drawn)[:, None].float() / 255)
-    return torch.stack(found)
+def _copies(x: Tensor, warp: Warp, n: int) -> Tensor:
+    """x (N, 1, s, s) as it is, then n - 1 warped copies of all of it: (n, N, 1, s, s).
+
+    What is drawn at random depends on the drawing alone, so that no query changes what another looks like.
+    """
+    if n == 1:
+        return x[None]
+    side, small = x.shape[-1], (255 * x[:, 0]).round().to(torch.uint8)
+    drawn = []
+    for picture in small:
+        generator = torch.Generator().manual_seed(zlib.crc32(picture.numpy().tobytes()))
+        drawn.append((warp.matrices(n - 1, generator), warp.fields(n - 1, side, generator)))
+    large = small.repeat_interleave(2, 1).repeat_interleave(2, 2).numpy()
+    maps, moves = (torch.stack(parts, 1) for parts in zip(*drawn, strict=True))  # (n - 1, N, ...)
+    looks = [warped(large, m, f) for m, f in zip(maps, moves, strict=True)]
+    return torch.stack([x, *(torch.from_numpy(look)[:, None].float() / 255 for look in looks)])
 
 
 def seen(task: Task, warp: Warp, n: int) -> Task:
-    """A task of drawings with n looks at each: support of n times as many rows, query rows look by look.
-
-    What is drawn at random depends on the task's name alone.
-    """
-    generator = torch.Generator().manual_seed(int.from_bytes(task.id.encode()[-7:], "little"))
-    support, query = (_copies(x, warp, n, generator) for x in (task.support_x, task.query_x))
+    """A task of drawings with n looks at each: support of n times as many rows, query rows look by look."""
+    support, query = (_copies(x, warp, n) for x in (task.support_x, task.query_x))
     return replace(
         task,
         support_x=support.flatten(0, 1),
