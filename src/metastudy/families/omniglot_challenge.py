@@ -58,7 +58,7 @@ class OmniglotChallenge(Family):
     min_ways: int = 10  # alphabets with fewer characters do not train
     n_train_query: int = 4  # drawers, and so queries per class, in training and validation
     side: int = 28
-    channels: int = 64
+    channels: int | tuple[int, ...] = 64  # of `Conv4`
     redraw: Redraw | None = None  # of training tasks
     all_train: bool = False  # alphabets that validate train too: once all settings are chosen
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from math import sqrt
 from typing import ClassVar
 
@@ -65,6 +66,9 @@ class Conv4(BaseModel):
     shots was 0.63, 0.77, 0.82 against 0.70, 0.84, 0.89 for prototypes, 0.63, 0.84, 0.92 against 0.63, 0.86, 0.94 for
     ridge heads.
 
+    `channels`: of every block, or a number for each. With 64 everywhere, three quarters of the arithmetic are in the
+    second block; fewer channels early and more of them late are faster and, on drawings, better.
+
     Kernels are stored (O, 3, 3, I), which is how they lie in memory when channels come last; norms as (1, O).
 
     On a CPU, weights per task run as one ordinary convolution per task (a grouped one is several times slower in
@@ -77,7 +81,7 @@ class Conv4(BaseModel):
 
     side: int = 28
     in_channels: int = 1
-    channels: int = 64
+    channels: int | tuple[int, ...] = 64
     n_blocks: int = 4
     bfloat16: bool = False
     tasks_at_once: ClassVar[int | None] = 1
@@ -88,21 +92,25 @@ class Conv4(BaseModel):
                 f"images of side {self.side} vanish: {self.n_blocks} blocks halve them to nothing; expected a side of "
                 f"at least {2**self.n_blocks}, or fewer blocks"
             )
+        if len(self.widths) != self.n_blocks:
+            raise TaskError(f"channels are {self.channels} for {self.n_blocks} blocks; expected one number for each")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each block."""
+        return (self.channels,) * self.n_blocks if isinstance(self.channels, int) else self.channels
 
     @property
     def feature_dim(self) -> int:
-        return self.channels * (self.side >> self.n_blocks) ** 2
+        return self.widths[-1] * (self.side >> self.n_blocks) ** 2
 
     def init_features(self, generator: Generator) -> Params:
         """He (2015) for kernels, zero bias; norms start as the identity."""
         params: Params = {}
-        for i in range(self.n_blocks):
-            n_in = self.channels if i else self.in_channels
-            kernel = torch.randn(self.channels, 3, 3, n_in, generator=generator) * sqrt(2 / (9 * n_in))
-            params[f"conv{i}.weight"], params[f"conv{i}.bias"] = kernel, torch.zeros(1, self.channels)
-            params[f"norm{i}.weight"], params[f"norm{i}.bias"] = (
-                f(1, self.channels) for f in (torch.ones, torch.zeros)
-            )
+        for i, (n_in, n) in enumerate(pairwise((self.in_channels, *self.widths))):
+            kernel = torch.randn(n, 3, 3, n_in, generator=generator) * sqrt(2 / (9 * n_in))
+            params[f"conv{i}.weight"], params[f"conv{i}.bias"] = kernel, torch.zeros(1, n)
+            params[f"norm{i}.weight"], params[f"norm{i}.bias"] = torch.ones(1, n), torch.zeros(1, n)
         return params
 
     def _weights(self, params: Params) -> list[Tensor]:
