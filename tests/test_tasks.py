@@ -91,3 +91,12 @@ def test_a_part_of_a_batch_holds_its_tasks_as_they_were(kind) -> None:
             assert torch.equal(piece, whole[1:3]) and piece.data_ptr() == whole[1:3].data_ptr()  # no copy
     with pytest.raises(TaskError, match="none of the batch's 4 tasks"):
         batch.part(slice(4, 6))
+
+
+def test_a_batch_moves_as_a_whole() -> None:
+    batch = collate([make_task("ranking", 0, 3, 4), make_task("ranking", 1, 5, 2)])
+    moved = batch.to("meta")
+    tensors = {name: value for name, value in vars(moved).items() if isinstance(value, torch.Tensor)}
+    assert len(tensors) == 9 and {value.device.type for value in tensors.values()} == {"meta"}
+    assert moved.tasks == batch.tasks and moved.kind == batch.kind
+    assert all(value.shape == getattr(batch, name).shape for name, value in tensors.items())

@@ -25,6 +25,7 @@ from metastudy.models.columns import ColumnNet, SetNet
 from metastudy.models.conv import ConvNet
 from metastudy.models.conv4 import Conv4
 from metastudy.models.mlp import MLP
+from metastudy.models.resnet4 import ResNet4
 from metastudy.models.vectors import VectorNet
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Conv4",
     "ConvNet",
     "Params",
+    "ResNet4",
     "SetNet",
     "VectorNet",
     "init_linear",

@@ -36,23 +36,26 @@ def resplit(batch: TaskBatch) -> TaskBatch:
         raise TaskError(f"tasks of kind {batch.kind!r} cannot be divided anew; expected exchangeable classes")
     parts: dict[str, list[Tensor]] = {name: [] for name in ("support_x", "support_y", "query_x", "query_y")}
     class_masks = []
+    device = batch.support_x.device
+    small = replace(batch, support_x=batch.support_y, query_x=batch.query_y).to("cpu")  # counted here
     for t in range(batch.n_tasks):
-        support, query = batch.support_mask[t] > 0, batch.query_mask[t] > 0
-        x = torch.cat([batch.support_x[t][support], batch.query_x[t][query]])
-        y = torch.cat([batch.support_y[t][support], batch.query_y[t][query]])
-        counts = batch.support_y[t][support].unique(return_counts=True)[1]
+        support, query = small.support_mask[t] > 0, small.query_mask[t] > 0
+        real = torch.nonzero(torch.cat([support, query]))[:, 0]
+        x = torch.cat([batch.support_x[t], batch.query_x[t]])
+        y = torch.cat([small.support_y[t], small.query_y[t]])[real]
+        counts = small.support_y[t][support].unique(return_counts=True)[1]
         if len(counts.unique()) > 1:
             raise TaskError(
                 f"a task has {counts.tolist()} support rows of its classes; dividing anew needs as many of each"
             )
         for own, others in _divisions(y, int(counts[0])):
             for name, rows in (("support", own), ("query", others)):
-                parts[f"{name}_x"].append(x[rows])
+                parts[f"{name}_x"].append(x[real[rows].to(device)])
                 parts[f"{name}_y"].append(y[rows])
-            class_masks.append(batch.class_mask[t])
+            class_masks.append(small.class_mask[t])
     padded = {n: torch.nn.utils.rnn.pad_sequence(v, batch_first=True) for n, v in parts.items()}
     for name in ("support", "query"):
         ones = [torch.ones_like(y, dtype=batch.support_mask.dtype) for y in parts[f"{name}_y"]]
         padded[f"{name}_mask"] = torch.nn.utils.rnn.pad_sequence(ones, batch_first=True)
         padded[f"{name}_group"] = torch.zeros_like(padded[f"{name}_y"])
-    return replace(batch, **padded, class_mask=torch.stack(class_masks), tasks=())
+    return replace(batch, **padded, class_mask=torch.stack(class_masks), tasks=()).to(device)

@@ -120,6 +120,11 @@ class TaskBatch:
         sliced = {f.name: getattr(self, f.name)[tasks] for f in fields(self) if f.name != "kind"}
         return replace(self, **sliced)
 
+    def to(self, device: torch.device | str) -> TaskBatch:
+        """The same numbers in the memory of a device; `tasks` stay where they are."""
+        tensors = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
+        return replace(self, **{name: value.to(device) for name, value in tensors.items()})
+
 
 def _pad(rows: Sequence[Tensor], value: float = 0) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)

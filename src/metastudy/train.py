@@ -121,23 +121,27 @@ def meta_train(
     *,
     checkpoint: Path | None = None,
     progress: bool | None = None,
+    device: str = "cpu",
 ) -> Trained:
     """Learn (θ, α, β) of `learner` on batches of training tasks; select by mean loss on fixed validation tasks.
 
     Mappings with a memory get training tasks of a stream of their own before the first step. Batches stream: one is
     alive at a time, however many there are. Without validation batches training runs its full length and keeps the
     last parameters. Arguments and errors as in `minimise`.
+
+    `device` computes losses and gradients; tasks are drawn, and what is found comes back, in ordinary memory. Start and
+    tasks are those of a CPU, last digits are not.
     """
     families: tuple[str, ...] = ()
 
     def objective(params: Params, rng: np.random.Generator) -> tuple[Tensor, Params]:
         nonlocal families
-        batch = sample(rng)
+        batch = sample(rng).to(device)
         families = tuple(dict.fromkeys(task.family for task in batch.tasks))
         return loss_and_gradient(learner, params, batch, compiled=config.compiled)
 
     def validation_loss(params: Params) -> float:
-        return float(np.mean([learner.query_loss(params, batch).item() for batch in validation]))
+        return float(np.mean([learner.query_loss(params, batch.to(device)).item() for batch in validation]))
 
     # a stream that is split off draws nothing from its parent: learners without a memory train as if there were none
     earlier = earlier_tasks(sample, learner.memory_size, rng.spawn(1)[0]) if learner.memory_size else None
@@ -146,8 +150,8 @@ def meta_train(
     if checkpoint is not None:
         tasks = {f"{i}/{k}": v for i, b in enumerate(validation) for k, v in vars(b).items() if isinstance(v, Tensor)}
         identity = {"learner": checkpoints.description(learner), "validation tasks": checkpoints.digest(tasks)}
-    return minimise(
-        params,
+    found = minimise(
+        {name: value.to(device) for name, value in params.items()},
         objective,
         validation_loss if validation else None,
         config,
@@ -158,3 +162,4 @@ def meta_train(
         where=lambda: f", on tasks of {', '.join(families)}" if families else "",
         progress=progress,
     )
+    return Trained({name: value.to("cpu") for name, value in found.params.items()}, found.history)

@@ -47,6 +47,7 @@ def test_a_loaded_model_is_the_one_that_fitting_gives(tmp_path: Path) -> None:
     assert ARTEFACT.path(tmp_path).stat().st_size < 20_000
     assert record["seconds"] > 0 and record["peak_rss_mb"] > 50
     assert record["history"][-1]["step"] == QUICK.steps and record["precision"] == "float32"
+    assert record["device"] == "cpu" and record["torch"] == torch.__version__
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,30 @@ def test_without_validation_the_last_parameters_are_kept(tmp_path: Path, monkeyp
     early = dataclasses.replace(artefact, config=dataclasses.replace(longer, steps=29))
     early.train(tmp_path, progress=False)
     assert not same(fitted, early.load(tmp_path)[0])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_drawn(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(artefacts, "training_batches", lambda *_: pytest.fail("drawn"))
+    with pytest.raises(TrainingError, match="device is 'cuda', but torch .* finds no GPU; choose cpu"):
+        ARTEFACT.train(tmp_path, progress=False, device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("mappings", [(Prototypes(), RidgeHead()), (MAML(1),)])
+def test_a_gpu_trains_the_same_model_up_to_rounding(mappings: tuple, tmp_path: Path) -> None:
+    config = TrainConfig(steps=3, tasks_per_step=2, validate_every=1)
+    artefact = Artefact("small/g", MetaMethod("g", mappings, resplit=len(mappings) > 1), Small(shots=(1,)), config)
+    found = {}
+    for device in ("cpu", "cuda"):
+        artefact.train(tmp_path / device, progress=False, device=device)
+        fitted, record = artefact.load(tmp_path / device)
+        found[device] = fitted.trained
+        assert (record["device"] == "cpu") == (device == "cpu")
+    for a, b in zip(found["cpu"].history, found["cuda"].history, strict=True):
+        assert a["validation_loss"] == pytest.approx(b["validation_loss"], rel=1e-2)
+    for name, value in found["cpu"].params.items():
+        torch.testing.assert_close(found["cuda"].params[name], value, rtol=0, atol=2e-2)
 
 
 def test_bfloat16_is_of_training_alone(tmp_path: Path) -> None:

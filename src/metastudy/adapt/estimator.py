@@ -27,14 +27,18 @@ def log_probabilities(estimator: BaseEstimator, x: np.ndarray, y: np.ndarray, qu
     """Rows x (S, d) with labels y (S,) among 0..n-1, query (Q, d) -> log p, (Q, n).
 
     A class that y lacks has the smallest probability. Where y holds a single class there is nothing to fit, and the
-    answer is Laplace's rule of succession, whatever the query.
+    answer is Laplace's rule of succession, whatever the query. The estimator sees rows sorted by x and classes numbered
+    as they then appear: where an iterative solver stops would otherwise depend on the order of rows and on names.
     """
     if len(np.unique(y)) == 1:
         counts = np.bincount(y, minlength=n) + 1
         return np.tile(np.log(counts / counts.sum()), (len(query), 1))
-    estimator.fit(x, y)
+    order = np.lexsort(x.T)
+    x, y = x[order], y[order]
+    names = y[np.sort(np.unique(y, return_index=True)[1])]
+    estimator.fit(x, np.argsort(names)[np.searchsorted(np.sort(names), y)])
     p = np.zeros((len(query), n))
-    p[:, estimator.classes_] = estimator.predict_proba(query)
+    p[:, names[estimator.classes_]] = estimator.predict_proba(query)
     return np.log(p.clip(SMALLEST, 1 - SMALLEST))
 
 

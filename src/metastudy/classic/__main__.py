@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m metastudy.classic", description=docs.__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="which to train; none: list them")
     parser.add_argument("--again", action="store_true", help="also those that are there")
+    parser.add_argument("--device", default="cpu", help="where to train: cpu (default) or cuda")
     options = parser.parse_args(arguments)
     known, folder = artefacts(), Project.at().path(FOLDER)
     one_thread()
@@ -35,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 there = path.is_file()
                 print(f"{name}: " + (f"trained in {trained.record(path)['seconds']:.0f} s" if there else "not trained"))
             elif len(options.names) > 1:  # each in a process of its own, whose memory is that of one training
-                again = ["--again"] if options.again else []
-                if code := subprocess.run([sys.executable, "-m", "metastudy.classic", name, *again]).returncode:
+                same = ["--device", options.device, *(["--again"] if options.again else [])]
+                if code := subprocess.run([sys.executable, "-m", "metastudy.classic", name, *same]).returncode:
                     return code
             elif options.again or not path.is_file():
-                known[name].train(folder)
+                known[name].train(folder, device=options.device)
                 print(f"{name}: trained in {trained.record(path)['seconds']:.0f} s", flush=True)
     except MetastudyError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,7 +1,8 @@
 """Models that take long to train: trained once by a command, kept as small files, loaded by notebooks.
 
     python -m metastudy.classic                     lists them
-    python -m metastudy.classic omniglot/g ...      trains those that are missing (--again: all that are named)
+    python -m metastudy.classic omniglot/ridge ...  trains those that are missing (--again: all that are named)
+                                --device cuda       on a GPU
 
 A file says what it was trained by: method, family, configuration, seed, hash of the data, time and memory. One that
 says something else than is asked for is refused.
@@ -14,13 +15,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from metastudy import checkpoint, resume, trained
-from metastudy.errors import DataError
+from metastudy.errors import DataError, TrainingError
 from metastudy.families.base import Family
 from metastudy.methods import Fitted, MetaMethod, training_batches, validation_tasks
 from metastudy.study import peak_rss_mb
 from metastudy.tasks import collate
 from metastudy.train import TrainConfig, meta_train, rng_for
+
+
+def device_name(device: str) -> str:
+    """What a record calls a device: "cpu", or a GPU's own name. Raises TrainingError where it is not there."""
+    if device == "cpu":
+        return device
+    if not torch.cuda.is_available():
+        raise TrainingError(f"device is {device!r}, but torch {torch.__version__} finds no GPU; choose cpu")
+    return torch.cuda.get_device_name(device)
 
 
 @dataclass(frozen=True)
@@ -64,8 +76,12 @@ class Artefact:
             "data": self.family.content_hash(),
         }
 
-    def train(self, folder: Path, progress: bool | None = None) -> None:
-        """Train and write the file. Interrupted, the same call goes on (a checkpoint lies beside it)."""
+    def train(self, folder: Path, progress: bool | None = None, device: str = "cpu") -> None:
+        """Train and write the file. Interrupted, the same call goes on (a checkpoint lies beside it).
+
+        Raises TrainingError for a device that is not there.
+        """
+        name = device_name(device)
         fold = self.family.folds()[0]
         plain = learner = self.method.learner(self.family)
         if self.bfloat16:
@@ -85,10 +101,12 @@ class Artefact:
             self.name,
             checkpoint=unfinished,
             progress=progress,
+            device=device,
         )
         seconds = time.perf_counter() - started  # of this sitting, which may have begun in the middle
         seconds *= self.config.steps / max(1, self.config.steps - before)
         about = self.identity() | {"seconds": round(seconds, 2), "peak_rss_mb": peak_rss_mb()}
+        about |= {"device": name, "torch": torch.__version__}
         trained.save(self.path(folder), plain, found, about)
         checkpoint.remove(unfinished)
 

@@ -102,7 +102,7 @@ def labels_saved(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     All learners' curves; of levels those against the best learner at every n.
     """
     folder, p = run.folder / MODELS, run.parameters
-    drawings = next(a for a in settings.omniglot() if a.name.endswith("/g"))
+    drawings = settings.omniglot_g()[0]
     asked = (
         (labels.sinusoid(), lambda _, k: settings.sinusoid_g(k).load(folder)[0]),
         (labels.digits(), lambda fold, _: _digits_g(fold, tuple(p.digits_shots), p.digits_steps, p.seed)),

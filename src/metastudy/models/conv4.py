@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -21,20 +21,30 @@ from metastudy.models.image_chunks import embed_in_chunks
 FEW_IMAGES = 25  # up to so many, what the first block keeps for its backward pass stays in the cache
 
 
-def block(
+def normed_convolution(
     x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, offset: Tensor, precision: torch.dtype = torch.float32
 ) -> Tensor:
-    """3x3 convolution, layer norm, 2x2 max-pool, ReLU: (B, G*I, H, W) -> (B, G*O, H // 2, W // 2), in G groups.
+    """3x3 convolution and layer norm: (B, G*I, H, W) -> (B, G*O, H, W), in G groups.
 
-    weight (G, O, 3, 3, I); bias, scale and offset (G, O). Pooled before ReLU, which gives the same and leaves ReLU a
-    quarter of the work. The plain form; see `first_block` for the first one. `precision` is that of the convolution.
+    weight (G, O, 3, 3, I); bias, scale and offset (G, O). `precision` is that of the convolution.
     """
     groups, before = weight.shape[0], x.dtype
     kernel = weight.permute(0, 1, 4, 2, 3).flatten(0, 1)
     if precision is not torch.float32:
         x, kernel, bias = (v.to(precision) for v in (x, kernel, bias))
     x = F.conv2d(x, kernel, bias.flatten(), padding=1, groups=groups).to(before)
-    return F.relu(F.max_pool2d(F.group_norm(x, groups, scale.flatten(), offset.flatten(), EPS), 2))
+    return F.group_norm(x, groups, scale.flatten(), offset.flatten(), EPS)
+
+
+def block(
+    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, offset: Tensor, precision: torch.dtype = torch.float32
+) -> Tensor:
+    """`normed_convolution`, 2x2 max-pool, ReLU: (B, G*I, H, W) -> (B, G*O, H // 2, W // 2).
+
+    Pooled before ReLU, which gives the same and leaves ReLU a quarter of the work. The plain form; see `first_block`
+    for the first one.
+    """
+    return F.relu(F.max_pool2d(normed_convolution(x, weight, bias, scale, offset, precision), 2))
 
 
 def embed(
@@ -104,10 +114,20 @@ class Conv4(BaseModel):
     def feature_dim(self) -> int:
         return self.widths[-1] * (self.side >> self.n_blocks) ** 2
 
+    @property
+    def convolutions(self) -> dict[str, tuple[int, int]]:
+        """Channels in and out of each convolution, by the end of its parameters' names, in the order of `embed`."""
+        return {str(i): sizes for i, sizes in enumerate(pairwise((self.in_channels, *self.widths)))}
+
+    @property
+    def embed(self) -> Callable[..., Tensor]:
+        """(images, weights, keep_little) to φ: `embed`."""
+        return partial(embed, precision=torch.bfloat16) if self.bfloat16 else embed
+
     def init_features(self, generator: Generator) -> Params:
         """He (2015) for kernels, zero bias; norms start as the identity."""
         params: Params = {}
-        for i, (n_in, n) in enumerate(pairwise((self.in_channels, *self.widths))):
+        for i, (n_in, n) in self.convolutions.items():
             kernel = torch.randn(n, 3, 3, n_in, generator=generator) * sqrt(2 / (9 * n_in))
             params[f"conv{i}.weight"], params[f"conv{i}.bias"] = kernel, torch.zeros(1, n)
             params[f"norm{i}.weight"], params[f"norm{i}.bias"] = torch.ones(1, n), torch.zeros(1, n)
@@ -116,7 +136,7 @@ class Conv4(BaseModel):
     def _weights(self, params: Params) -> list[Tensor]:
         """The weights of φ in the order of `embed`, with tasks as groups; shared ones are one group."""
         found = []
-        for i in range(self.n_blocks):
+        for i in self.convolutions:
             kernel = params[f"conv{i}.weight"]
             rows = [
                 params[f"{name}{i}.{part}"] for name, part in (("conv", "bias"), ("norm", "weight"), ("norm", "bias"))
@@ -126,8 +146,7 @@ class Conv4(BaseModel):
 
     def features(self, params: Params, x: Tensor) -> Tensor:
         n_tasks, n_rows = x.shape[:2]
-        weights, on_cpu = self._weights(params), x.device.type == "cpu"
-        run = partial(embed, precision=torch.bfloat16) if self.bfloat16 else embed
+        weights, on_cpu, run = self._weights(params), x.device.type == "cpu", self.embed
         if params["conv0.weight"].dim() == 4:
             images = x.flatten(0, 1)
             phi = embed_in_chunks(run, images, weights) if on_cpu else run(images, weights)
