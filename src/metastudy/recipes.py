@@ -52,7 +52,7 @@ from metastudy.methods import (
     mixture_and_members,
     pooled,
 )
-from metastudy.model import MLP, Conv4, ConvNet, SetNet
+from metastudy.model import MLP, Conv4, ConvNet, ResNet4, SetNet
 from metastudy.staleness import code_hash
 from metastudy.study import Run
 from metastudy.tasks import Task
@@ -115,6 +115,7 @@ def omniglot_base_models() -> list[Method]:
         MetaMethod("2 blocks", heads, Conv4(n_blocks=2)),
         MetaMethod("4 blocks, 16 channels", heads, Conv4(channels=16)),
         MetaMethod("4 blocks, 64 channels", heads, Conv4()),
+        MetaMethod("4 residual blocks", heads, ResNet4(channels=(24, 48, 96, 144))),
     ]
 
 

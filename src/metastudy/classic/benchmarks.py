@@ -14,7 +14,7 @@ from metastudy.classic import mistakes as errors
 from metastudy.classic.artefacts import Artefact
 from metastudy.classic.contenders import Contender, scores
 from metastudy.classic.results import collected
-from metastudy.families.base import Fold, TaskSpec
+from metastudy.families.base import Family, Fold, TaskSpec
 from metastudy.families.digits import Digits
 from metastudy.families.omniglot import Omniglot
 from metastudy.families.omniglot_challenge import BACKGROUNDS, OmniglotChallenge
@@ -41,12 +41,17 @@ def models(run: Run, artefacts: Iterable[Artefact], retrain: bool) -> pd.DataFra
         _, record = artefact.load(folder)
         run.input(path)
         origin = "trained now" if train else "loaded"
-        rows.append((artefact.name, origin, artefact.config.steps, record["seconds"] / 60, path.stat().st_size / 1000))
-    return pd.DataFrame(rows, columns=["model", "origin", "steps", "minutes of training", "kB"])
+        device = record.get("device", "cpu")
+        minutes, size = record["seconds"] / 60, path.stat().st_size / 1000
+        rows.append((artefact.name, origin, artefact.config.steps, device, minutes, size))
+    return pd.DataFrame(rows, columns=["model", "origin", "steps", "trained on", "minutes of training", "kB"])
 
 
-def _scores(run: Run, contenders: list[Contender], family: Sinusoid | Omniglot | OmniglotChallenge) -> pd.DataFrame:
-    specs = recipes.frozen(run, family)
+def _scores(
+    run: Run, contenders: list[Contender], family: Family, specs: Sequence[TaskSpec] | None = None
+) -> pd.DataFrame:
+    """On all frozen tasks of the family, or on some."""
+    specs = recipes.frozen(run, family) if specs is None else specs
     return scores(
         contenders, run.folder / MODELS, family, specs, run.folder / ".partial" / "classic", run.parameters.jobs
     )
@@ -58,9 +63,19 @@ def sinusoid(run: Run) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
+def _omniglot(run: Run) -> list[tuple[list[Contender], Omniglot, list[TaskSpec]]]:
+    """Who answers which frozen tasks: those of 5 ways, then those of 20."""
+    family = Omniglot()
+    specs = recipes.frozen(run, family)
+    return [
+        (settings.omniglot_contenders(ways), family, [s for s in specs if s.family == f"{ways}-way"])
+        for ways in family.ways
+    ]
+
+
 def omniglot(run: Run) -> pd.DataFrame:
     """Scores on the frozen tasks of the standard split: 1,000 of 5 ways and 1,000 of 20, with 1 and 5 shots."""
-    return _scores(run, settings.omniglot_contenders(), Omniglot())
+    return pd.concat([_scores(run, *asked) for asked in _omniglot(run)], ignore_index=True)
 
 
 def challenge(run: Run) -> pd.DataFrame:
@@ -102,7 +117,7 @@ def labels_saved(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     All learners' curves; of levels those against the best learner at every n.
     """
     folder, p = run.folder / MODELS, run.parameters
-    drawings = settings.omniglot_g()[0]
+    drawings = next(a for a in settings.omniglot() if a.name == "omniglot/g")
     asked = (
         (labels.sinusoid(), lambda _, k: settings.sinusoid_g(k).load(folder)[0]),
         (labels.digits(), lambda fold, _: _digits_g(fold, tuple(p.digits_shots), p.digits_steps, p.seed)),
@@ -128,8 +143,12 @@ def hardest(curves: pd.DataFrame) -> pd.DataFrame:
 def costs(run: Run) -> pd.DataFrame:
     """Time, memory and size of every contender of the three benchmarks; the challenge with its larger background."""
     folder = run.folder / MODELS
+    points = Sinusoid(shots=settings.POINTS[:1], n_test=1000)
     challenged = OmniglotChallenge(side=settings.CHALLENGE_SIDE)
-    asked = [(settings.sinusoid_contenders(k), Sinusoid(shots=(k,), n_test=1000)) for k in settings.POINTS[:1]]
-    asked += [(settings.omniglot_contenders(), Omniglot()), (settings.challenge_contenders("full"), challenged)]
-    found = [cost.costs(c, folder, family, recipes.frozen(run, family), repeats=5) for c, family in asked]
+    asked = [
+        (settings.sinusoid_contenders(settings.POINTS[0]), points, recipes.frozen(run, points)),
+        *_omniglot(run),
+        (settings.challenge_contenders("full"), challenged, recipes.frozen(run, challenged)),
+    ]
+    found = [cost.costs(contenders, folder, family, specs, repeats=5) for contenders, family, specs in asked]
     return pd.concat(found, ignore_index=True)

@@ -26,7 +26,8 @@ from metastudy.model import Params, n_parameters
 
 WARM_UP = 3
 COLUMNS = (
-    "study", "method", "family", "shots", "models", "train_s", "steps", "train_rss_mb", "adapt_ms", "adapt_mb",
+    "study", "method", "family", "shots", "models", "trained_on", "train_s", "steps", "train_rss_mb", "adapt_ms",
+    "adapt_mb",
     "theta", "alpha", "beta", "remembered", "file_kb",
 )  # fmt: skip
 
@@ -105,16 +106,17 @@ def costs(
 ) -> pd.DataFrame:
     """One row for each contender, size of task and number of shots: columns `COLUMNS`.
 
-    `train_s`, `steps` and `train_rss_mb` (of the whole process) are what the files say of their training. `adapt_ms`
-    and `adapt_mb` are measured now, for predicting all queries of one of `family`'s frozen tasks from its support,
-    without a graph. `theta` to `remembered` count numbers. Of contenders of several `models` all but the memory is
-    the sum. Errors as in `Artefact.load` and `example_tasks`.
+    `trained_on`, `train_s`, `steps` and `train_rss_mb` (of the whole process) are what the files say of their training.
+    `adapt_ms` and `adapt_mb` are measured now, for predicting all queries of one of `family`'s frozen tasks from its
+    support, without a graph. `theta` to `remembered` count numbers. Of contenders of several `models` all but the
+    memory is the sum. Errors as in `Artefact.load` and `example_tasks`.
     """
     rows = []
     for contender in contenders:
         loaded = [artefact.load(folder) for artefact in contender.artefacts]
         records = [record for _, record in loaded]
         trained = (
+            ", ".join(sorted({record.get("device", "cpu") for record in records})),
             sum(record["seconds"] for record in records),
             sum(record["history"][-1]["step"] for record in records),
             max(record["peak_rss_mb"] for record in records),

@@ -75,29 +75,36 @@ def image_mappings() -> tuple[Prototypes, RidgeHead, CosinePrototypes]:
 OMNIGLOT_MAML = TrainConfig(
     steps=3500, tasks_per_step=2, learning_rate=4e-3, warmup=100, validate_every=400, patience=10
 )
-OMNIGLOT = replace(OMNIGLOT_MAML, steps=4500, learning_rate=5e-3)
-OMNIGLOT_SEEDS = (0, 1)  # of g
+OMNIGLOT = replace(OMNIGLOT_MAML, steps=1900, learning_rate=5e-3)
+OMNIGLOT_LONG = replace(OMNIGLOT_MAML, steps=8000)
+LONG_SEEDS = (0, 1)
 
 
 def omniglot() -> tuple[Artefact, ...]:
-    """The standard split: one training serves 5 and 20 ways, 1 and 5 shots. The trainings of g come last."""
+    """The standard split: one training serves 5 and 20 ways, 1 and 5 shots; of MAML one for each number of ways, with
+    as many drawings in a step. g has longer trainings too, which come last."""
     family = Omniglot(redraw=REDRAW, train_ways=80)
     maml = MetaMethod("maml", (MAML(n_steps=3),))
-    found = [Artefact("omniglot/maml", maml, replace(family, train_ways=20), OMNIGLOT_MAML)]
-    for name, mapping in (("prototypes", Prototypes()), ("ridge", RidgeHead(initial_scale=4.0))):
-        method = MetaMethod(name, (mapping,), resplit=True)
+    found = []
+    for ways in Omniglot.ways:
+        config = replace(OMNIGLOT_MAML, tasks_per_step=40 // ways)
+        found.append(Artefact(f"omniglot/maml/{ways}", maml, replace(family, train_ways=ways), config))
+    closed = {"prototypes": (Prototypes(),), "ridge": (RidgeHead(initial_scale=4.0),), "g": image_mappings()}
+    for name, mappings in closed.items():
+        method = MetaMethod(name, mappings, resplit=True)
         found.append(Artefact(f"omniglot/{name}", method, family, OMNIGLOT, bfloat16=True))
-    g = MetaMethod("g", image_mappings(), resplit=True)
-    found += [Artefact(f"omniglot/g/{s}", g, family, OMNIGLOT, s, bfloat16=True) for s in OMNIGLOT_SEEDS]
-    return tuple(found)
+    return *found, *omniglot_long()
 
 
-def omniglot_g() -> tuple[Artefact, ...]:
-    """The trainings of g alone."""
-    return omniglot()[-len(OMNIGLOT_SEEDS) :]
+def omniglot_long() -> tuple[Artefact, ...]:
+    """g with twice the drawings of the others, in smaller steps; several trainings."""
+    family, method = Omniglot(redraw=REDRAW, train_ways=40), MetaMethod("g", image_mappings(), resplit=True)
+    return tuple(
+        Artefact(f"omniglot/g, long/{seed}", method, family, OMNIGLOT_LONG, seed, bfloat16=True) for seed in LONG_SEEDS
+    )
 
 
-CHALLENGE = TrainConfig(steps=7000, tasks_per_step=2, learning_rate=5e-3, warmup=100, validate_every=500, patience=16)
+CHALLENGE = TrainConfig(steps=4600, tasks_per_step=2, learning_rate=5e-3, warmup=100, validate_every=500, patience=16)
 CHALLENGE_SEEDS = (0, 1, 2)
 
 
@@ -134,11 +141,11 @@ def sinusoid_contenders(k: int) -> list[Contender]:
     return [_alone(a) for a in sinusoid() if a.name.endswith(f"/{k}")]
 
 
-def omniglot_contenders() -> list[Contender]:
-    """Each method's first model as it is, and the mean of all trainings of g, looking several times."""
-    trainings = omniglot_g()
-    together = Contender(f"g, {len(trainings)} trainings, {VIEWS} views", trainings, VIEWS, LOOK)
-    return [*(_alone(a) for a in omniglot() if a not in trainings[1:]), together]
+def omniglot_contenders(ways: int) -> list[Contender]:
+    """Each method's model as it is, and the mean of the long trainings of g, looking several times."""
+    long, others = omniglot_long(), [f"omniglot/maml/{w}" for w in Omniglot.ways if w != ways]
+    together = Contender(f"g, {len(long)} long trainings, {VIEWS} views", long, VIEWS, LOOK)
+    return [*(_alone(a) for a in omniglot() if a not in long and a.name not in others), together]
 
 
 def challenge_contenders(background: str) -> list[Contender]:
