@@ -170,7 +170,7 @@ def test_errors_of_nothing_but_zero_are_drawn() -> None:
 
 @pytest.mark.parametrize("benchmark", list(published.SETTINGS))
 def test_the_real_published_numbers_fit_their_panels(benchmark: str) -> None:
-    lower = benchmark != "omniglot"
+    lower = benchmark not in ("omniglot", "scitldr")
     mine = ours(*((s, m, 2.0 if lower else 98, 1, 99.5) for s in published.SETTINGS[benchmark] for m in ("g", "ridge")))
     figure = drawn(figures_classic.against_published(mine, published.of(benchmark), lower))
     shown = [ax for ax in figure.axes if ax.get_title()]
@@ -188,7 +188,9 @@ def test_the_real_published_numbers_fit_their_panels(benchmark: str) -> None:
 
 def test_results_that_cannot_be_compared_are_refused() -> None:
     mine = ours(("K=5", "g", 0.1, 0.0, 0.2))
-    with pytest.raises(DataError, match=r"are of \['sinusoid', 'omniglot', 'omniglot_challenge'\]; expected one of"):
+    with pytest.raises(
+        DataError, match=r"are of \['sinusoid', 'omniglot', 'omniglot_challenge', 'scitldr'\]; expected one of"
+    ):
         figures_classic.against_published(mine, published.read(), lower_is_better=True)
     with pytest.raises(DataError, match="are of no benchmark"):
         figures_classic.against_published(mine, published.read()[:0], lower_is_better=True)

@@ -60,7 +60,14 @@ def test_the_file_holds_what_the_benchmarks_are_compared_with() -> None:
     assert minimal.to_dict() == {
         "BPL": 4.2, "ConvNet": 23.2, "prototypical networks": 30.1, "Hausdorff distance": 38.8,
     }  # fmt: skip
+    papers = held[held["benchmark"] == "scitldr"].pivot(index="method", columns="setting", values="value")
+    assert papers.loc["first sentence"].tolist() == [31.3, 11.4, 24.1]
+    assert papers.loc["oracle"].tolist() == [49.3, 26.1, 40.0]
+    assert papers.loc[["BERTSumExt", "MatchSum"], "ROUGE-1"].tolist() == [38.5, 42.7]
+    measured = held[held["checked"] == published.MEASURED]
+    assert set(measured["method"]) == {"first sentence", "oracle"} and set(measured["cite"]) == {"earlier probe"}
     unverified = held[held["checked"] == published.UNVERIFIED]
+    assert len(papers) * 3 == len(measured) + (unverified["benchmark"] == "scitldr").sum(), "nothing of it was read yet"
     assert "prototypical networks" in set(unverified["method"]) and "ConvNet" in set(unverified["method"])
     assert not {"people", "BPL", "Reptile"} & set(unverified["method"])
 
@@ -145,6 +152,17 @@ def test_the_real_bests_to_beat() -> None:
     sure = published.best("omniglot_challenge", lower_is_better=True, verified=True)
     assert sure["value"].tolist() == [3.3, 4.2] and sure["method"].tolist() == ["BPL", "BPL"]
     assert published.best("omniglot", lower_is_better=False)["value"].tolist() == [99.53, 99.93, 96.0, 98.97]
+
+
+def test_a_measured_number_is_not_the_best_published_and_the_caption_says_so() -> None:
+    found = published.best("scitldr", lower_is_better=False)
+    assert found["value"].tolist() == [43.8, 20.9, 35.5] and set(found["method"]) == {"CATTS"}
+    assert published.best("scitldr", lower_is_better=False, verified=True).empty
+    text = published.caption("scitldr")
+    assert "not verified. earlier probe: measured, not published." in text and "were read" not in text
+    assert "were read in the source" in published.caption("omniglot")
+    table = published.beside(ours(), "scitldr", lower_is_better=False, digits=1)
+    assert table.index[0] == ("earlier probe", "oracle") and table.loc[("earlier probe", "oracle"), "ROUGE-1"] == "49.3"
 
 
 def test_ours_stand_first_then_the_best_published(tmp_path: Path) -> None:

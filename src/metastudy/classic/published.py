@@ -18,10 +18,18 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "sinusoid": ("K=5", "K=10", "K=20"),
     "omniglot": ("5-way 1-shot", "5-way 5-shot", "20-way 1-shot", "20-way 5-shot"),
     "omniglot_challenge": ("30 alphabets", "5 alphabets"),
+    "scitldr": ("ROUGE-1", "ROUGE-2", "ROUGE-L"),
 }
 """Each benchmark's settings, in the order of their columns."""
-METRICS = {"sinusoid": "mean squared error", "omniglot": "accuracy in %", "omniglot_challenge": "error in %"}
+METRICS = {
+    "sinusoid": "mean squared error",
+    "omniglot": "accuracy in %",
+    "omniglot_challenge": "error in %",
+    "scitldr": "ROUGE F1, times 100",
+}
 UNVERIFIED = "from memory"
+MEASURED = "measured by a probe"
+"""Not published: found before by other code of this project, on the data itself."""
 MARK = "°"
 OURS = ("setting", "method", "mean", "low", "high")
 HERE, ABSENT = "this study", "–"
@@ -40,13 +48,13 @@ class _Source(_Strict):
 
 
 class _Result(_Strict):
-    benchmark: Literal["sinusoid", "omniglot", "omniglot_challenge"]
+    benchmark: Literal["sinusoid", "omniglot", "omniglot_challenge", "scitldr"]
     setting: Text
     method: Text
     value: Measure
     plus_minus: Measure | None = None
     source: Text
-    checked: Literal["read in the source", "read elsewhere", "from memory"]
+    checked: Literal["read in the source", "read elsewhere", "from memory", "measured by a probe"]
     note: Annotated[str, Field(max_length=50)] = ""
 
 
@@ -115,10 +123,11 @@ def best(
 ) -> pd.DataFrame:
     """The best published result of each setting that has one, by setting; `verified` leaves out what is from memory.
 
-    Of two that are equally good the one first in the file. Raises DataError for an unknown benchmark.
+    What a probe measured is left out. Of two that are equally good the one first in the file. Raises DataError for an
+    unknown benchmark.
     """
     held = of(benchmark, published)
-    held = held[held["checked"] != UNVERIFIED] if verified else held
+    held = held[~held["checked"].isin([MEASURED, *([UNVERIFIED] if verified else [])])]
     ordered = held.sort_values("value", ascending=lower_is_better, kind="stable").drop_duplicates("setting")
     found = ordered.set_index("setting").drop(columns="benchmark")
     return found.loc[[s for s in SETTINGS[benchmark] if s in found.index]]
@@ -174,10 +183,15 @@ def beside(
 def caption(benchmark: str, published: pd.DataFrame | None = None) -> str:
     """What a reader of `beside` or of the figure must know: brackets, ±, the mark, and every source in full."""
     held = of(benchmark, published)
+    read_somewhere = not set(held["checked"]) <= {UNVERIFIED, MEASURED}
+    others = (
+        "; the other published numbers were read in the source or in somebody else's account of it "
+        "(data/published.yaml says which)."
+    )
+    probes = " and ".join(held.loc[held["checked"] == MEASURED, "cite"].unique())
     head = (
         f"[a, b]: 95% interval, {HERE}. ±: as published, over test tasks and not over trainings. {MARK}: {UNVERIFIED}, "
-        "not verified; the other published numbers were read in the source or in somebody else's account of it "
-        "(data/published.yaml says which)."
+        f"not verified{others if read_somewhere else '.'}{f' {probes}: measured, not published.' if probes else ''}"
     )
     sources = held.drop_duplicates("cite")
     return "\n".join([head, *(f"{r.cite}: {r.source}." for r in sources.itertuples())])

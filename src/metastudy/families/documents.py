@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metastudy.encoders import normalise
 from metastudy.errors import DataError
+from metastudy.families.centrality import centroid, lexrank, redundancy_before, tfidf
 from metastudy.text import STOP_WORDS, stems, words
 
 Matrix = NDArray[np.float32]
@@ -52,47 +52,17 @@ class Idf:
         return self.values.get(word, self.unseen)
 
 
-def tfidf(sentences: Sequence[Sequence[str]], idf: Idf) -> Matrix:
-    """Sentences of stems -> (N, words of this document), rows of length one."""
-    vocabulary = {w: j for j, w in enumerate(dict.fromkeys(w for s in sentences for w in s))}
-    matrix = np.zeros((len(sentences), max(len(vocabulary), 1)))
-    for i, sentence in enumerate(sentences):
-        for word in sentence:
-            matrix[i, vocabulary[word]] += idf[word]
-    return normalise(matrix)
-
-
-def lexrank(similarity: Matrix, damping: float = 0.85, tolerance: float = 1e-6) -> NDArray[np.float64]:
-    """Continuous LexRank (Erkan and Radev 2004, section 3.3): stationary distribution over sentences, (N,).
-
-    A random walk that moves to a sentence in proportion to its cosine, and jumps anywhere with 1 - `damping`.
-    Deviation: a sentence is not its own neighbour, unless it has no other.
-    """
-    n = len(similarity)
-    weights = np.where(np.eye(n, dtype=bool), 0, np.clip(similarity, 0, None)).astype(np.float64)
-    weights[weights.sum(1) == 0] = 1.0
-    transition = weights / weights.sum(1, keepdims=True)
-    rank = np.full(n, 1 / n)
-    for _ in range(200):
-        new = damping * rank @ transition + (1 - damping) / n
-        if np.abs(new - rank).max() < tolerance:
-            return new
-        rank = new
-    return rank
-
-
 def hand_features(sentences: Sequence[str], idf: Idf) -> Matrix:
     """(N, len(HAND_FEATURES)) of one document's sentences, unscaled. DataError for a document without sentences."""
     n = len(sentences)
     if not n:
         raise DataError("a document without sentences cannot be summarised; drop it")
-    vectors = tfidf([stems(s) for s in sentences], idf)
-    similarity = vectors @ vectors.T
-    total = vectors.sum(0, keepdims=True)
+    terms = [stems(s) for s in sentences]
+    vectors = tfidf(terms, idf)
+    of_all, of_others = centroid(vectors)
     tokens = [words(s) for s in sentences]
     lengths = np.array([max(len(t), 1) for t in tokens], dtype=np.float64)
     position = np.arange(n)
-    before = np.array([similarity[i, :i].max() if i else 0.0 for i in range(n)])
 
     def share(pattern: str) -> NDArray:
         return np.array([len(re.findall(pattern, s)) for s in sentences]) / lengths
@@ -102,22 +72,22 @@ def hand_features(sentences: Sequence[str], idf: Idf) -> Matrix:
 
     columns = {
         "lead": -position,
-        "lexrank": lexrank(similarity) * n,
+        "lexrank": lexrank(vectors) * n,
         "is_first": position == 0,
         "is_last": position == n - 1,
         "inverse_position": 1 / (1 + position),
         "relative_position": position / max(n - 1, 1),
         "log_words": np.log1p(lengths),
         "relative_words": np.log(lengths / lengths.mean()),
-        "centroid": (normalise(total) @ vectors.T)[0],
-        "centroid_rest": (normalise(total - vectors) * vectors).sum(1),
-        "similarity_to_first": similarity[0],
-        "redundancy_before": before,
+        "centroid": of_all,
+        "centroid_rest": of_others,
+        "similarity_to_first": (vectors @ vectors[[0]].T).toarray()[:, 0],
+        "redundancy_before": redundancy_before(vectors),
         "stop_words": [sum(w in STOP_WORDS for w in t) / len_ for t, len_ in zip(tokens, lengths, strict=True)],
         "code": share(r"`[^`]*`|\w+_\w+|\w+\("),
         "digits": share(r"\b\d"),
         "punctuation": share(r"[,;:()]"),
-        "mean_idf": [float(np.mean([idf[s] for s in stems(x)] or [0.0])) for x in sentences],
+        "mean_idf": [float(np.mean([idf[s] for s in found] or [0.0])) for found in terms],
         "starts_with_third_person": starts(r"(?:[A-Z][a-z]+s|Compute|Return|Get|Create|Find|Calculate) "),
         "starts_with_this": starts(r"(?:This|These|The (?:function|method|class)) "),
         "starts_with_if": starts(r"(?:If|When|Whether|Used|Only|Note|By default) ?"),
