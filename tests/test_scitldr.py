@@ -16,12 +16,18 @@ from scipy import stats
 from at_hand import needs
 from metastudy import scitldr
 from metastudy.errors import DataError, ParameterError
-from metastudy.scitldr import Abstract
+from metastudy.loaders.summaries.schema import SourceDocument
 
 WORDS = ("learn", "learning", "model", "models", "we", "the", "graph", "fast")  # some share a stem, some are too short
 SENTENCES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join)
+
+
+def abstract_of(name: str, sentences: tuple[str, ...], references: tuple[str, ...]) -> SourceDocument:
+    return SourceDocument(name, "scitldr", sentences, "sentences", references)
+
+
 ABSTRACTS = st.builds(
-    lambda sentences, references: Abstract("a", tuple(sentences), tuple(references)),
+    lambda sentences, references: abstract_of("a", tuple(sentences), tuple(references)),
     st.lists(SENTENCES, min_size=1, max_size=7),
     st.lists(SENTENCES, min_size=1, max_size=3),
 )
@@ -40,9 +46,9 @@ def slow_idf(texts: list[list[str]]) -> dict[str, float]:
     return {t: math.log((1 + len(held)) / (1 + sum(t in words for words in held))) + 1 for t in known}
 
 
-def slow_cosines(abstract: Abstract, idf: dict[str, float]) -> np.ndarray:
+def slow_cosines(abstract: SourceDocument, idf: dict[str, float]) -> np.ndarray:
     names = sorted(idf)
-    rows = np.array([[terms(s).count(t) * idf[t] for t in names] for s in abstract.sentences])
+    rows = np.array([[terms(s).count(t) * idf[t] for t in names] for s in abstract.units])
     lengths = np.linalg.norm(rows, axis=1)
     return (rows @ rows.T) / np.outer(lengths, lengths)
 
@@ -74,13 +80,15 @@ TRAINING = [["we learn the model", "fast"], ["models", "the graph"], ["the learn
 IDF = slow_idf(TRAINING)
 
 
-def three(split: str) -> list[Abstract]:
+def three(split: str) -> list[SourceDocument]:
     """A tiny data set: three training abstracts, one of each other split."""
     if split == "train":
-        return [Abstract(f"train{i}", tuple(s), ("fast",)) for i, s in enumerate(TRAINING)]
+        return [abstract_of(f"train{i}", tuple(s), ("fast",)) for i, s in enumerate(TRAINING)]
     return [
-        Abstract(f"{split}0", ("The model is fast.", "We learn graphs.", "It works."), ("Graphs are learned.", "It.")),
-        Abstract(f"{split}1", ("We learn.", "A fast model."), ("We model.",)),
+        abstract_of(
+            f"{split}0", ("The model is fast.", "We learn graphs.", "It works."), ("Graphs are learned.", "It.")
+        ),
+        abstract_of(f"{split}1", ("We learn.", "A fast model."), ("We model.",)),
     ]
 
 
@@ -95,14 +103,14 @@ def test_lead_is_the_first_sentence() -> None:
 
 @settings(deadline=None)
 @given(ABSTRACTS)
-def test_the_oracle_is_the_best_of_all_sentences_for_any_reference(abstract: Abstract) -> None:
-    slow = first_best([slow_rouge(s, abstract.references)[0] for s in abstract.sentences])
+def test_the_oracle_is_the_best_of_all_sentences_for_any_reference(abstract: SourceDocument) -> None:
+    slow = first_best([slow_rouge(s, abstract.references)[0] for s in abstract.units])
     assert scitldr.choose_oracle([abstract]) == {"a": (slow,)}
 
 
 @settings(deadline=None)
 @given(ABSTRACTS)
-def test_weighted_lexrank_is_where_a_surfer_of_cosines_ends(abstract: Abstract) -> None:
+def test_weighted_lexrank_is_where_a_surfer_of_cosines_ends(abstract: SourceDocument) -> None:
     links = slow_cosines(abstract, IDF)
     np.fill_diagonal(links, 0)
     assert scitldr.lexrank([abstract], IDF) == {"a": (first_best(walked(links)),)}
@@ -110,7 +118,9 @@ def test_weighted_lexrank_is_where_a_surfer_of_cosines_ends(abstract: Abstract) 
 
 @settings(deadline=None)
 @given(ABSTRACTS, st.sampled_from([0.0, 0.1, 0.37]))
-def test_lexrank_with_a_threshold_is_where_a_surfer_of_equal_links_ends(abstract: Abstract, threshold: float) -> None:
+def test_lexrank_with_a_threshold_is_where_a_surfer_of_equal_links_ends(
+    abstract: SourceDocument, threshold: float
+) -> None:
     cosines = slow_cosines(abstract, IDF)
     ranks = walked(np.array([[float(c > threshold) for c in row] for row in cosines]))
     np.testing.assert_allclose(scitldr.threshold_ranks(cosines, threshold), ranks, atol=1e-12)
@@ -134,14 +144,14 @@ def test_a_sentence_without_words_is_ranked_and_not_chosen() -> None:
 
 @settings(deadline=None)
 @given(ABSTRACTS)
-def test_the_centroid_is_nearest_to_the_sum_of_all(abstract: Abstract) -> None:
+def test_the_centroid_is_nearest_to_the_sum_of_all(abstract: SourceDocument) -> None:
     cosines = slow_cosines(abstract, IDF)  # with the sum of unit vectors: row sums, up to one factor
     nearest = cosines.sum(1) / math.sqrt(cosines.sum())
     assert scitldr.centroid([abstract], IDF) == {"a": (first_best(nearest),)}
 
 
 def test_of_equal_sentences_the_first_is_chosen() -> None:
-    same = Abstract("a", ("the graph",) * 4, ("graph",))
+    same = abstract_of("a", ("the graph",) * 4, ("graph",))
     for choose in (scitldr.choose_oracle, *(lambda d, f=f: f(d, IDF) for f in (scitldr.lexrank, scitldr.centroid))):
         assert choose([same]) == {"a": (0,)}
     assert scitldr.lexrank([same], IDF, 0.1) == {"a": (0,)}
@@ -163,17 +173,17 @@ def test_word_frequencies_are_of_training_abstracts_alone(monkeypatch: pytest.Mo
 
 @settings(deadline=None)
 @given(st.lists(ABSTRACTS, min_size=1, max_size=4), st.data())
-def test_scores_are_rouge_of_the_sentences_in_their_order(found: list[Abstract], data: st.DataObject) -> None:
-    abstracts = [Abstract(f"a{i}", d.sentences, d.references) for i, d in enumerate(found)]
+def test_scores_are_rouge_of_the_sentences_in_their_order(found: list[SourceDocument], data: st.DataObject) -> None:
+    abstracts = [abstract_of(f"a{i}", d.units, d.references) for i, d in enumerate(found)]
     choice = {
-        d.id: data.draw(st.lists(st.sampled_from(range(len(d.sentences))), min_size=1, unique=True)) for d in abstracts
+        d.id: data.draw(st.lists(st.sampled_from(range(len(d.units))), min_size=1, unique=True)) for d in abstracts
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scitldr, "documents", lambda split: abstracts)
         scores = scitldr.evaluate(choice)
     assert scores.index.tolist() == [d.id for d in abstracts] and tuple(scores.columns) == METRICS
     for d in abstracts:
-        text = " ".join(s for i, s in enumerate(d.sentences) if i in choice[d.id])
+        text = " ".join(s for i, s in enumerate(d.units) if i in choice[d.id])
         assert scores.loc[d.id].tolist() == pytest.approx(slow_rouge(text, d.references))
 
 
@@ -208,7 +218,7 @@ def test_anchors_are_means_with_their_intervals() -> None:
     table = scitldr.anchors().set_index("method")
     assert table.index.tolist() == ["lead", "lexrank", "lexrank, threshold 0.1", "centroid", "oracle"]
     assert (table["n"] == 2).all() and table["rouge1"].idxmax() == "oracle"
-    scores = [slow_rouge(d.sentences[0], d.references) for d in three("test")]
+    scores = [slow_rouge(d.units[0], d.references) for d in three("test")]
     for metric, values in zip(METRICS, zip(*scores, strict=True), strict=True):
         mean, half = np.mean(values), stats.t.ppf(0.975, 1) * np.std(values, ddof=1) / math.sqrt(2)
         found = table.loc["lead", [metric, f"{metric}_low", f"{metric}_high"]].tolist()
@@ -258,6 +268,6 @@ def test_sentences_chosen_for_each_metric_by_itself_are_another_oracle() -> None
     """On the validation papers: their bound lies above ours for ROUGE-2 and -L, and is the same for ROUGE-1."""
     abstracts = scitldr.documents("validation")[:100]
     one = scitldr.choose_oracle(abstracts)
-    scores = {d.id: np.array([slow_rouge(s, d.references) for s in d.sentences]) for d in abstracts}
+    scores = {d.id: np.array([slow_rouge(s, d.references) for s in d.units]) for d in abstracts}
     gained = np.mean([scores[i].max(0) - scores[i][picks[0]] for i, picks in one.items()], axis=0)
     assert gained[0] == pytest.approx(0, abs=1e-9) and (gained[1:] > 0.5).all()

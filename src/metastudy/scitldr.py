@@ -9,7 +9,6 @@ Deviation from the paper: it used a wrapper of ROUGE 1.5.5 (from memory), here i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Literal, get_args
 
@@ -22,33 +21,24 @@ from metastudy import loaders, text
 from metastudy.abtest import t_interval
 from metastudy.errors import DataError, ParameterError
 from metastudy.families import centrality
+from metastudy.families.centrality import DAMPING, Weights
 from metastudy.families.documents import Idf
+from metastudy.loaders.summaries.schema import SourceDocument
 
 Split = Literal["train", "validation", "test"]
 Choice = Mapping[str, Sequence[int]]
 """Document id -> positions of the sentences that make up its summary."""
 THRESHOLD = 0.1
 """The cosine above which Erkan and Radev 2004 link two sentences."""
-DAMPING = 0.85
 EQUAL = 1e-9  # scores this close are equal: rounding must not choose
 
 
-@dataclass(frozen=True)
-class Abstract:
-    """The sentences of an abstract, as the makers split it, and what people wrote as its summary."""
-
-    id: str
-    sentences: tuple[str, ...]
-    references: tuple[str, ...]
-
-
 @cache
-def _split(split: Split) -> tuple[Abstract, ...]:
-    found = loaders.load("scitldr").documents
-    return tuple(Abstract(d.id, d.units, d.references) for d in found if d.split == split)
+def _split(split: Split) -> tuple[SourceDocument, ...]:
+    return tuple(d for d in loaders.load("scitldr").documents if d.split == split)
 
 
-def documents(split: Split) -> list[Abstract]:
+def documents(split: Split) -> list[SourceDocument]:
     """The abstracts of a split in the order of its file; of the six that occur twice one is kept (the loader).
 
     1988, 617 and 618 in train, validation and test. Raises ParameterError for another split.
@@ -60,7 +50,7 @@ def documents(split: Split) -> list[Abstract]:
 
 def training_idf() -> Idf:
     """Inverse document frequencies of stems, from the abstracts of the training split alone."""
-    return Idf.fit(d.sentences for d in documents("train"))
+    return Idf.fit(d.units for d in documents("train"))
 
 
 def _first_best(scores: Sequence[float] | NDArray[np.float64]) -> tuple[int]:
@@ -69,18 +59,18 @@ def _first_best(scores: Sequence[float] | NDArray[np.float64]) -> tuple[int]:
     return (int(np.argmax(found >= found.max() - EQUAL)),)
 
 
-def choose_lead(abstracts: Sequence[Abstract]) -> dict[str, tuple[int, ...]]:
+def choose_lead(abstracts: Sequence[SourceDocument]) -> dict[str, tuple[int, ...]]:
     """The first sentence."""
     return {d.id: (0,) for d in abstracts}
 
 
-def choose_oracle(abstracts: Sequence[Abstract]) -> dict[str, tuple[int, ...]]:
+def choose_oracle(abstracts: Sequence[SourceDocument]) -> dict[str, tuple[int, ...]]:
     """The sentence with the best ROUGE-1 against any reference: it has seen them, so it is a bound and no method.
 
     Exact for ROUGE-1. Its ROUGE-2 and -L are those of that sentence; sentences chosen for each metric by itself would
     have about 2 points more there.
     """
-    return {d.id: _first_best([text.rouge1(s, d.references) for s in d.sentences]) for d in abstracts}
+    return {d.id: _first_best([text.rouge1(s, d.references) for s in d.units]) for d in abstracts}
 
 
 def threshold_ranks(cosines: NDArray[np.float64], threshold: float = THRESHOLD) -> NDArray[np.float64]:
@@ -99,7 +89,7 @@ def threshold_ranks(cosines: NDArray[np.float64], threshold: float = THRESHOLD) 
 
 
 def lexrank(
-    abstracts: Sequence[Abstract], idf: Mapping[str, float] | Idf, threshold: float | None = None
+    abstracts: Sequence[SourceDocument], idf: Weights, threshold: float | None = None
 ) -> dict[str, tuple[int, ...]]:
     """The sentence with the highest LexRank on TF-IDF of stems: weighted by cosine, or linked above `threshold`.
 
@@ -112,32 +102,32 @@ def lexrank(
 
     def ranks(vectors) -> NDArray[np.float64]:
         if threshold is None:
-            return centrality.lexrank(vectors, DAMPING, tolerance=1e-12)
+            return centrality.lexrank(vectors, tolerance=1e-12)
         return threshold_ranks((vectors @ vectors.T).toarray(), threshold)
 
     return {d.id: _first_best(ranks(_vectors(d, idf))) for d in abstracts}
 
 
-def centroid(abstracts: Sequence[Abstract], idf: Mapping[str, float] | Idf) -> dict[str, tuple[int, ...]]:
+def centroid(abstracts: Sequence[SourceDocument], idf: Weights) -> dict[str, tuple[int, ...]]:
     """The sentence with the highest cosine with the sum of all TF-IDF vectors (after Radev et al. 2004, MEAD)."""
     return {d.id: _first_best(centrality.centroid(_vectors(d, idf))[0]) for d in abstracts}
 
 
-def _vectors(abstract: Abstract, idf: Mapping[str, float] | Idf):
+def _vectors(abstract: SourceDocument, idf: Weights):
     """(N, W) TF-IDF of the stems of one abstract, rows of length one."""
-    return centrality.tfidf([text.stems(s) for s in abstract.sentences], idf)
+    return centrality.tfidf([text.stems(s) for s in abstract.units], idf)
 
 
-def _summary(abstract: Abstract, picks: Sequence[int]) -> str:
+def _summary(abstract: SourceDocument, picks: Sequence[int]) -> str:
     """The chosen sentences in their order in the abstract, whatever the order of `picks`."""
-    n = len(abstract.sentences)
+    n = len(abstract.units)
     fine = all(isinstance(i, int | np.integer) and not isinstance(i, bool) and 0 <= i < n for i in picks)
     if not len(picks) or not fine or len(set(picks)) < len(picks):
         raise DataError(
             f"document {abstract.id!r}: the choice is {list(picks)}; expected one or more of its sentences 0 to "
             f"{n - 1}, each once"
         )
-    return " ".join(abstract.sentences[i] for i in sorted(picks))
+    return " ".join(abstract.units[i] for i in sorted(picks))
 
 
 def evaluate(choice: Choice, split: Split = "test") -> pd.DataFrame:
@@ -162,7 +152,7 @@ def evaluate(choice: Choice, split: Split = "test") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(text.ROUGE), index=pd.Index(ids, name="document"))
 
 
-def _anchor(method: str, choose: Callable[[Sequence[Abstract]], Choice]) -> dict[str, str | float | int]:
+def _anchor(method: str, choose: Callable[[Sequence[SourceDocument]], Choice]) -> dict[str, str | float | int]:
     scores = evaluate(choose(documents("test")), "test")
     row: dict[str, str | float | int] = {"method": method}
     for metric in text.ROUGE:
@@ -178,7 +168,7 @@ def anchors(jobs: int = 1) -> pd.DataFrame:
     over papers; n, papers. Nothing here is chosen on test papers but by the oracle.
     """
     idf = training_idf()
-    methods: dict[str, Callable[[Sequence[Abstract]], Choice]] = {
+    methods: dict[str, Callable[[Sequence[SourceDocument]], Choice]] = {
         "lead": choose_lead,
         "lexrank": partial(lexrank, idf=idf),
         f"lexrank, threshold {THRESHOLD}": partial(lexrank, idf=idf, threshold=THRESHOLD),

@@ -116,7 +116,8 @@ def challenge() -> tuple[Artefact, ...]:
     """The one-shot challenge, from 30 alphabets and from either small set of 5; several trainings of two networks each.
 
     Side, networks, widths, warps and rates were chosen by training on one small set and validating on the alphabets
-    that only the other one has; then all alphabets of a background train.
+    that only the other one has (the plain blocks take the rate of the residual ones); then all alphabets of a
+    background train.
     """
     found = []
     for name, (network, seeds) in CHALLENGE_NETWORKS.items():

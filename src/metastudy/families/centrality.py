@@ -6,7 +6,8 @@ so that a corpus of meetings can be one document.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,16 @@ from scipy import sparse
 
 Vector = NDArray[np.float64]
 WINDOW = 200  # sentences that redundancy looks back
+DAMPING = 0.85  # of LexRank
 
 
-def tfidf(sentences: Sequence[Sequence[str]], idf: Mapping[str, float]) -> sparse.csr_array:
+class Weights(Protocol):
+    """The weight of a word: a dict, or `documents.Idf`."""
+
+    def __getitem__(self, word: str, /) -> float: ...
+
+
+def tfidf(sentences: Sequence[Sequence[str]], idf: Weights) -> sparse.csr_array:
     """Sentences of stems -> (N, W), rows of length one, or zero for a sentence without words."""
     vocabulary: dict[str, int] = {}
     rows, columns, values = [], [], []
@@ -31,7 +39,7 @@ def tfidf(sentences: Sequence[Sequence[str]], idf: Mapping[str, float]) -> spars
     return sparse.diags_array(1 / np.where(lengths > 0, lengths, 1)).dot(matrix).tocsr()
 
 
-def lexrank(vectors: sparse.csr_array, damping: float = 0.85, tolerance: float = 1e-6) -> Vector:
+def lexrank(vectors: sparse.csr_array, damping: float = DAMPING, tolerance: float = 1e-6) -> Vector:
     """Continuous LexRank (Erkan and Radev 2004, section 3.3): stationary distribution over sentences, (N,).
 
     A random walk that moves to a sentence in proportion to its cosine, and jumps anywhere with 1 - `damping`;

@@ -95,6 +95,7 @@ class Conv4(BaseModel):
     n_blocks: int = 4
     bfloat16: bool = False
     tasks_at_once: ClassVar[int | None] = 1
+    blocks: ClassVar[Callable[..., Tensor]] = staticmethod(embed)
 
     def __post_init__(self) -> None:
         if self.side < 2**self.n_blocks:
@@ -121,8 +122,8 @@ class Conv4(BaseModel):
 
     @property
     def embed(self) -> Callable[..., Tensor]:
-        """(images, weights, keep_little) to φ: `embed`."""
-        return partial(embed, precision=torch.bfloat16) if self.bfloat16 else embed
+        """(images, weights, keep_little) to φ: `blocks`, in the precision asked for."""
+        return partial(self.blocks, precision=torch.bfloat16) if self.bfloat16 else self.blocks
 
     def init_features(self, generator: Generator) -> Params:
         """He (2015) for kernels, zero bias; norms start as the identity."""

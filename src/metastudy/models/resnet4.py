@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -38,15 +38,12 @@ class ResNet4(Conv4):
     changes the width, so that it needs no weights; the second kernel starts at half of He's size, near a plain block.
     """
 
+    blocks: ClassVar[Callable[..., Tensor]] = staticmethod(embed)
+
     @property
     def convolutions(self) -> dict[str, tuple[int, int]]:
         plain = super().convolutions
         return {name: sizes for i, (a, b) in plain.items() for name, sizes in ((i, (a, b)), (f"{i}b", (b, b)))}
-
-    @property
-    def embed(self) -> Callable[..., Tensor]:
-        """(images, weights, keep_little) to φ: `embed`."""
-        return partial(embed, precision=torch.bfloat16) if self.bfloat16 else embed
 
     def init_features(self, generator: Generator) -> Params:
         """As `Conv4`, second kernels halved."""
