@@ -24,6 +24,7 @@ from metastudy.methods import (
     InputColumn,
     MetaMethod,
     Method,
+    RandomScores,
     Scratch,
     field_baselines,
     mixture_and_members,
@@ -51,7 +52,7 @@ def methods_for(kind: str) -> list[Method]:
     if kind in ("classification", "binary"):
         found.append(LOGISTIC)
     else:
-        found.append(InputColumn("first column", 0))
+        found += [InputColumn("first column", 0), RandomScores()]
     return found
 
 
@@ -218,6 +219,37 @@ def test_input_columns_are_read_with_their_sign() -> None:
     fitted = InputColumn("lead", 1, -1.0).fit(family, family.folds()[0], CONFIG, 0)
     assert torch.equal(fitted.predict([task], 2)[0], -task.query_x[:, 1])
     assert field_baselines(family) == []
+
+
+def test_random_scores_are_of_seed_and_task_and_of_nothing_in_the_task() -> None:
+    family = ToyFamily("ranking")
+    tasks = evaluation_tasks(family, 2, 30)
+    method = RandomScores()
+    fitted, other_seed = (method.fit(family, family.folds()[0], CONFIG, seed) for seed in (0, 1))
+    found = torch.stack(fitted.predict(tasks, 2))  # (30, 8)
+    changed = [
+        dataclasses.replace(t, query_x=-t.query_x, query_y=1 - t.query_y, support_y=1 - t.support_y) for t in tasks
+    ]
+    assert torch.equal(torch.stack(fitted.predict(changed[::-1], 4)), found.flip(0)), "same names, same scores"
+    renamed = [dataclasses.replace(t, id=f"other {t.id}") for t in tasks]
+    for others in (fitted.predict(renamed, 2), other_seed.predict(tasks, 2)):
+        assert not set(torch.stack(others).flatten().tolist()) & set(found.flatten().tolist())
+    assert method.name == "random" and not method.deterministic, "several seeds are drawn"
+    assert found.min() >= 0 and found.max() < 1 and len(set(found.flatten().tolist())) == 240
+    firsts = found.argmax(1).bincount(minlength=8)
+    assert firsts.max() < 15, "no row is chosen for its place"
+
+
+def test_a_mixture_tells_its_weights_and_one_mapping_has_none() -> None:
+    family = ToyFamily("ranking")
+    tasks = evaluation_tasks(family, 2)  # more than one chunk
+    fitted = MetaMethod("g", (Unadapted(), RidgeHead())).fit(family, family.folds()[0], CONFIG, 0)
+    found, expected = fitted.weights(tasks), fitted.learner.weights(fitted.trained.params, collate(tasks))
+    assert found.shape == (34, 2) and not found.requires_grad
+    torch.testing.assert_close(found, expected.detach(), rtol=0, atol=1e-6)
+    assert float(found.std(0).max()) > 0, "they depend on the task"
+    for other in (MetaMethod("ridge", (RidgeHead(),)), RandomScores()):
+        assert other.fit(family, family.folds()[0], CONFIG, 0).weights is None
 
 
 class Uneven(ToyFamily):

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers import random_params
+from helpers import DIM, batch_of, moved, random_params
+from metastudy.adapt import ANIL, MAML, FirstOrderMAML
+from metastudy.adapt.gradient import gradient_steps, widen_head
 from metastudy.model import (
     HEAD_BIAS,
     HEAD_WEIGHT,
@@ -16,13 +18,16 @@ from metastudy.model import (
     ConvNet,
     SetNet,
     VectorNet,
+    WideMLP,
     is_head,
     n_parameters,
     per_task,
 )
+from metastudy.tasks import KINDS
 
 MODELS = {
     "mlp": (MLP(4, (6, 5)), (4,)),
+    "wide mlp": (WideMLP(4, (6, 5)), (4,)),
     "conv": (ConvNet(side=8, channels=(3, 2)), (1, 8, 8)),
     "conv4": (Conv4(side=17, channels=3), (1, 17, 17)),
     "conv4, colours": (Conv4(side=9, in_channels=3, channels=3, n_blocks=2), (3, 9, 9)),
@@ -104,6 +109,34 @@ def test_mlp_equals_a_stack_of_layers() -> None:
         h = F.relu(F.linear(h, params[f"layer{i}.weight"].T, params[f"layer{i}.bias"][0]))
     torch.testing.assert_close(model.features(params, x), h, rtol=0, atol=1e-12)
     assert n_parameters(params) == 4 * 6 + 6 + 6 * 5 + 5 + 5 + 1
+
+
+def test_skip_puts_the_input_in_front_of_what_the_network_makes_of_it() -> None:
+    plain, model, x = MODELS["mlp"][0], MODELS["wide mlp"][0], data((4,))
+    params = random_params(model)
+    found = model.features(params, x)
+    assert model.feature_dim == found.shape[-1] == 4 + 5
+    torch.testing.assert_close(found[..., :4], 0.3 * x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found[..., 4:], plain.features(params, x), rtol=0, atol=0)
+    head = torch.zeros(9, 1).double()
+    head[:4, 0] = torch.tensor([1.0, -2.0, 0.0, 3.0])
+    linear = params | {HEAD_WEIGHT: head, HEAD_BIAS: torch.zeros(1, 1).double()}
+    torch.testing.assert_close(model(linear, x), 0.3 * x @ head[:4], rtol=0, atol=1e-12)
+    tables = x.reshape(2, 3, 2, 2)
+    assert torch.equal(model.features(params, tables), found), "rows of any shape are read flat"
+    assert WideMLP(4, (), skip=0.5).feature_dim == 8 and MLP(4, ()).feature_dim == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mapping", [MAML(2), ANIL(2), FirstOrderMAML(2)], ids=lambda m: m.name)
+def test_gradient_steps_see_the_whole_of_a_network_with_skip(mapping, kind) -> None:
+    """The written-out steps are of plain chains of layers; whatever is used here must equal autograd's."""
+    model, batch = WideMLP(DIM, (6, 5)), batch_of(kind)
+    theta, alpha = random_params(model), moved(mapping.init(model, torch.Generator().manual_seed(0)))
+    found = mapping(model, theta, alpha, batch)
+    sizes = {k.removeprefix("log_step."): v.exp() for k, v in alpha.items() if k.startswith("log_step.")}
+    expected = model(gradient_steps(model, widen_head(theta, batch.n_classes), batch, sizes, 2, False), batch.query_x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("side", [8, 7, 5])

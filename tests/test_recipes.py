@@ -14,17 +14,20 @@ from pandas.testing import assert_frame_equal
 from helpers import ToyFamily
 from metastudy import evaluate, parameters, plan, recipes, study, task_lists
 from metastudy.abtest import summarise
-from metastudy.adapt import MAML, RidgeHead
+from metastudy.adapt import MAML, FromScratch, InputScore, RidgeHead
 from metastudy.errors import DataError
+from metastudy.evidence import EvidenceMixture
 from metastudy.families.base import Family, Score
 from metastudy.families.digits import Digits
+from metastudy.families.public_summaries import PublicSummaries
 from metastudy.families.search import DocumentationSearch
 from metastudy.families.sinusoid import Sinusoid
 from metastudy.families.summarization import DocumentationSummaries
+from metastudy.families.summary_family import SummaryFamily
 from metastudy.families.tables import MedicalTables
 from metastudy.methods import InputColumn, Method, Scratch, mixture_and_members, pooled
 from metastudy.project import Project, find_root, sha256
-from metastudy.tasks import Task
+from metastudy.tasks import Task, collate
 from metastudy.train import TrainConfig
 
 FAMILIES: dict[str, Family] = {
@@ -39,13 +42,14 @@ SHOTS_OF = {  # where a study's notebook says its numbers of shots
 }
 FOLDER = find_root() / "notebooks" / "parameters"
 PLANS = plan.load(FOLDER / "plan.yaml")
+ONE = torch.zeros(2, dtype=torch.int64)  # two rows of one group
 CONFIG = TrainConfig(steps=2, tasks_per_step=2, validate_every=1)
 
 
 def methods(name: str) -> list[Method]:
-    if name in ("summarization", "search_collections"):
-        return recipes.ranking_methods(FAMILIES[name])
     made = {
+        "summarization": lambda: recipes.summarization_methods(FAMILIES["summarization"]),
+        "search_collections": lambda: recipes.ranking_methods(FAMILIES["search_collections"]),
         "sinusoid": recipes.sinusoid_methods,
         "digits": recipes.digits_methods,
         "diagnosis_diseases": recipes.diagnosis_methods,
@@ -84,9 +88,32 @@ def test_the_plan_asks_for_what_its_study_measures(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_g_mixes_only_mappings_that_are_also_tried_alone(name: str) -> None:
     *others, g = methods(name)
-    alone = {m.name: m.mappings[0] for m in others if getattr(m, "mappings", None)}
     mixed = {"pooled" if m.name == pooled().mappings[0].name else m.name: m for m in g.mappings}
-    assert mixed.items() <= alone.items() and len(mixed) > 2
+    tools = {m.name: m.column for m in mixed.values() if isinstance(m, InputScore)}
+    assert tools.items() <= {m.name: m.column for m in others if isinstance(m, InputColumn)}.items()
+    if any(isinstance(m, FromScratch) for m in mixed.values()):
+        assert any(isinstance(m, Scratch) for m in others), "with its settings tuned"
+    learning = {n: m for n, m in mixed.items() if not isinstance(m, (InputScore, FromScratch))}
+    alone = {m.name: m.mappings[0] for m in others if getattr(m, "mappings", None)}
+    assert learning.items() <= alone.items() and len(mixed) > 2
+
+
+@pytest.mark.parametrize("family", [FAMILIES["summarization"], PublicSummaries()], ids=lambda f: type(f).__name__)
+def test_tools_of_a_summary_family_are_tried_and_are_members_of_g(family: SummaryFamily) -> None:
+    found = {m.name: m for m in recipes.summarization_methods(family)}
+    alone = ["from scratch", "fine-tuned", "pooled", "maml", "ridge", "prototypes"]
+    assert list(found) == ["random", "lead", "lexrank", "centroid", *alone, "tools", "g"]
+    tools, g = found["tools"], found["g"]
+    assert isinstance(tools, EvidenceMixture) and isinstance(g, EvidenceMixture)
+    assert [m.name for m in tools.mappings] == ["lead", "lexrank", "centroid"] and tools.rate == g.rate
+    assert g.mappings == (*tools.mappings, *found["prototypes"].mappings)
+    x = torch.arange(2.0 * family.model().in_dim).reshape(2, -1)
+    y = torch.ones(2)
+    task = Task("t", "d", "ranking", x, y, x, y, support_group=ONE, query_group=ONE)
+    for mapping in g.mappings[:3]:
+        member = mapping(family.model(), {}, {"log_scale": torch.tensor(0.0)}, collate([task]))[0, :, 0]
+        (tool,) = found[mapping.name].fit(family, None, CONFIG, 0).predict([task], 1)
+        assert torch.equal(member, tool)
 
 
 class Toy(parameters.CrossValidated):

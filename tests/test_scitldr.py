@@ -53,11 +53,18 @@ def slow_cosines(abstract: SourceDocument, idf: dict[str, float]) -> np.ndarray:
     return (rows @ rows.T) / np.outer(lengths, lengths)
 
 
-def slow_rouge(prediction: str, references: tuple[str, ...]) -> list[float]:
-    """With the makers' own stemmer and tokenizer, against the reference with the best ROUGE-1."""
+def slow_rouges(prediction: str, references: tuple[str, ...]) -> list[list[float]]:
+    """With the makers' own stemmer and tokenizer, against every reference with the best ROUGE-1: up to rounding, two
+    may be equally good."""
     scorer = rouge_scorer.RougeScorer(list(METRICS), use_stemmer=True)
     found = [[100 * scorer.score(r, prediction)[m].fmeasure for m in METRICS] for r in references]
-    return max(found, key=lambda row: row[0])
+    highest = max(row[0] for row in found)
+    return [row for row in found if row[0] >= highest - 1e-9]
+
+
+def slow_rouge(prediction: str, references: tuple[str, ...]) -> list[float]:
+    """Against the first reference with the best ROUGE-1."""
+    return slow_rouges(prediction, references)[0]
 
 
 def first_best(scores: np.ndarray | list[float]) -> int:
@@ -171,6 +178,12 @@ def test_word_frequencies_are_of_training_abstracts_alone(monkeypatch: pytest.Mo
     assert {t: idf[t] for t in IDF} == pytest.approx(IDF)
 
 
+def test_references_that_tie_up_to_rounding_are_both_the_best() -> None:
+    tied = ("learn learn learn model model", "learn model")
+    rows = slow_rouges("learn model model model", tied)
+    assert len(rows) == 2 and rows[0] != rows[1] and len(slow_rouges("fast", ("fast", "graph"))) == 1
+
+
 @settings(deadline=None)
 @given(st.lists(ABSTRACTS, min_size=1, max_size=4), st.data())
 def test_scores_are_rouge_of_the_sentences_in_their_order(found: list[SourceDocument], data: st.DataObject) -> None:
@@ -184,7 +197,7 @@ def test_scores_are_rouge_of_the_sentences_in_their_order(found: list[SourceDocu
     assert scores.index.tolist() == [d.id for d in abstracts] and tuple(scores.columns) == METRICS
     for d in abstracts:
         text = " ".join(s for i, s in enumerate(d.units) if i in choice[d.id])
-        assert scores.loc[d.id].tolist() == pytest.approx(slow_rouge(text, d.references))
+        assert any(scores.loc[d.id].tolist() == pytest.approx(row) for row in slow_rouges(text, d.references))
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,14 @@ def test_bad_tasks_are_refused(kind, change, message) -> None:
         dataclasses.replace(make_task(kind), **change)
 
 
+def test_rows_are_named_where_a_metric_needs_it_and_batches_keep_the_names() -> None:
+    plain = make_task("ranking")
+    assert plain.support_ids == plain.query_ids == ()
+    named = dataclasses.replace(plain, support_ids=tuple("aabbcc"), query_ids=tuple("ddeef"))
+    batch = collate([named, plain])
+    assert [t.support_ids for t in batch.tasks] == [tuple("aabbcc"), ()] and batch.tasks[0].query_ids == tuple("ddeef")
+
+
 def test_batches_of_nothing_or_of_unlike_tasks_are_refused() -> None:
     with pytest.raises(TaskError, match="at least one"):
         collate([])

@@ -20,7 +20,6 @@ from metastudy.families.base import Family, Fold, TaskSpec
 from metastudy.methods import Fitted, Method, chunks
 from metastudy.project import write_atomic
 from metastudy.tables import SCORES
-from metastudy.tasks import collate
 from metastudy.train import TrainConfig
 
 ANSWERS = ("family", "task", "method", "shots", "seed", "answer")
@@ -66,9 +65,8 @@ def mean_weights(family: Family, fold: Fold, specs: Sequence[TaskSpec], fitted: 
     """β(T) of a fitted mixture, averaged over the fold's frozen tasks, for every number of shots."""
     rows = []
     for shots in family.shots:
-        with torch.no_grad():
-            parts = (collate([family.build(spec, shots, fold) for spec in some]) for some in chunks(specs))
-            beta = torch.cat([fitted.learner.weights(fitted.trained.params, batch) for batch in parts]).mean(0)
+        parts = ([family.build(spec, shots, fold) for spec in some] for some in chunks(specs))
+        beta = torch.cat([fitted.weights(tasks) for tasks in parts]).mean(0)
         names = [m.name for m in fitted.learner.mappings]
         rows += [(fold.name, seed, shots, n, float(b)) for n, b in zip(names, beta, strict=True)]
     return pd.DataFrame(rows, columns=["fold", "seed", "shots", "mapping", "beta"])
@@ -92,7 +90,7 @@ def run_cell(
     if fitted.trained is not None:
         history = pd.DataFrame(fitted.trained.history)
         out["history"] = history.assign(fold=fold.name, method=method.name, seed=seed)
-        if len(fitted.learner.mappings) > 1:
+        if fitted.weights is not None:
             out["weights"] = mean_weights(family, fold, specs, fitted, seed)
     return out
 

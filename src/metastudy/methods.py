@@ -6,6 +6,7 @@ differs. Whatever is tuned is tuned on validation tasks, separately for each num
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,12 +41,14 @@ Item = TypeVar("Item")
 class Fitted:
     """A method fitted on one fold: `predict(tasks, shots)` gives one prediction per task, as `Family.score` wants.
 
-    Tasks may stream (a generator): few are held at once, and no graph is kept.
+    Tasks may stream (a generator): few are held at once, and no graph is kept. `weights`: β(T) of tasks, (T, m), where
+    there is a mixture.
     """
 
     predict: Predictor
     learner: MetaLearner | None = None
     trained: Trained | None = None
+    weights: Callable[[Sequence[Task]], Tensor] | None = None
 
 
 def training_batches(family: Family, fold: Fold, config: TrainConfig) -> Callable[[np.random.Generator], TaskBatch]:
@@ -138,7 +141,12 @@ class MetaMethod(Method):
         return MetaLearner(self.model or family.model(), self.mappings, resplit=self.resplit)
 
     def _fitted(self, learner: MetaLearner, trained: Trained) -> Fitted:
-        return Fitted(in_chunks(lambda batch, _: learner.predict(trained.params, batch)), learner, trained)
+        def weights(tasks: Sequence[Task]) -> Tensor:
+            with torch.no_grad():
+                return torch.cat([learner.weights(trained.params, collate(some)) for some in chunks(tasks)])
+
+        predict = in_chunks(lambda batch, _: learner.predict(trained.params, batch))
+        return Fitted(predict, learner, trained, weights if len(learner.mappings) > 1 else None)
 
 
 def pooled() -> MetaMethod:
@@ -269,6 +277,21 @@ class InputColumn(Method):
 
     def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
         return Fitted(lambda tasks, _: [self.sign * task.query_x[:, self.column] for task in tasks])
+
+
+@dataclass(frozen=True)
+class RandomScores(Method):
+    """What choosing without looking is worth: a random score for each query row, from the seed and the task alone."""
+
+    name: str = "random"
+
+    def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
+        def one(task: Task) -> Tensor:
+            digest = hashlib.sha256(task.id.encode()).digest()
+            rng = rng_for(seed, 5, int.from_bytes(digest[:8], "big"))
+            return torch.from_numpy(rng.random(len(task.query_y))).float()
+
+        return Fitted(lambda tasks, _: [one(task) for task in tasks])
 
 
 def field_baselines(family: Family) -> list[Method]:

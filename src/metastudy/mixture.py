@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -163,12 +164,17 @@ class MetaLearner:
             trust = (1 - self.floor) * weights.detach() + self.floor / len(members)  # (T, m)
             own = torch.stack([_query_losses(batch, m) for m in members], -1)  # (T, m)
             total = total + self.member_share * (trust * own).sum(-1).mean()
+        for rule in self.own_rules(params, batch):
+            total = total + rule
+        return total
+
+    def own_rules(self, params: Params, batch: TaskBatch) -> Iterator[Tensor]:
+        """The rules that members bring for θ themselves (`Mapping.outer_loss`)."""
         theta = self.model.untied(without_prefix(params, "theta."))
         for mapping in self.mappings:
-            own_rule = mapping.outer_loss(self.model, theta, without_prefix(params, f"alpha.{mapping.name}."), batch)
-            if own_rule is not None:
-                total = total + own_rule
-        return total
+            rule = mapping.outer_loss(self.model, theta, without_prefix(params, f"alpha.{mapping.name}."), batch)
+            if rule is not None:
+                yield rule
 
 
 def mix(batch: TaskBatch, weights: Tensor, members: list[Tensor]) -> Tensor:

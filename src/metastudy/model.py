@@ -24,7 +24,7 @@ from metastudy.models.base import (
 from metastudy.models.columns import ColumnNet, SetNet
 from metastudy.models.conv import ConvNet
 from metastudy.models.conv4 import Conv4
-from metastudy.models.mlp import MLP
+from metastudy.models.mlp import MLP, WideMLP
 from metastudy.models.resnet4 import ResNet4
 from metastudy.models.vectors import VectorNet
 
@@ -40,6 +40,7 @@ __all__ = [
     "ResNet4",
     "SetNet",
     "VectorNet",
+    "WideMLP",
     "init_linear",
     "is_head",
     "linear",

@@ -27,6 +27,7 @@ from metastudy.adapt import (
     Estimator,
     FiLM,
     FirstOrderMAML,
+    InputScore,
     Mapping,
     MetaSGD,
     ProtoMAML,
@@ -37,15 +38,18 @@ from metastudy.adapt import (
     Unadapted,
 )
 from metastudy.evaluate import Evaluation, cross_validate
+from metastudy.evidence import EvidenceMixture
 from metastudy.families.base import Family, Fold, TaskSpec
 from metastudy.families.sinusoid import Sinusoid, X
 from metastudy.families.summarization import DocumentationSummaries
+from metastudy.families.summary_family import SummaryFamily
 from metastudy.methods import (
     Classifier,
     FineTuned,
     Fitted,
     MetaMethod,
     Method,
+    RandomScores,
     Scratch,
     alone,
     field_baselines,
@@ -146,9 +150,23 @@ def diagnosis_methods() -> list[Method]:
 
 
 def ranking_methods(family: Family) -> list[Method]:
-    """For summarization and search: the field's own tools are columns of the input."""
+    """For search: the field's own tools are columns of the input."""
     mappings = Unadapted(), MAML(), RidgeHead(initial_penalty=10.0), Prototypes()
     return [*field_baselines(family), Scratch(), FineTuned(), *mixture_and_members(*mappings)]
+
+
+def summarization_methods(family: SummaryFamily) -> list[Method]:
+    """Choosing at random, the field's tools, learning from the support alone and from earlier tasks, every way of
+    adapting that applies, and g.
+
+    Members of g are the field's tools and prototypes; on validation domains it was no better with f as it is, f from
+    scratch or a ridge head as further members. "tools" is g without anything that was meta-trained.
+    """
+    tools = tuple(InputScore(b.column, b.name) for b in family.field_baselines)
+    others = MAML(), RidgeHead(initial_penalty=10.0), Prototypes()
+    mixtures = EvidenceMixture("tools", tools), EvidenceMixture("g", (*tools, Prototypes()))
+    baselines = [RandomScores(), *field_baselines(family), Scratch(), FineTuned(), *alone(Unadapted(), *others)]
+    return [*baselines, *mixtures]
 
 
 def frozen(run: Run, family: Family) -> list[TaskSpec]:

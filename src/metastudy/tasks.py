@@ -28,8 +28,8 @@ class Task:
 
     Shapes: support_x (S, *D), support_y (S,), query_x (Q, *D), query_y (Q,), groups (S,) and (Q,).
     `y` is int64 for classification and float32 otherwise. `family` names what is held out together (domain,
-    disease, collection, class group). `query_ids` name the query rows for the family's own metric, `class_names`
-    say which classes of the source 0..C-1 stand for.
+    disease, collection, class group). `query_ids` and `support_ids` name rows for the family's own metric (the latter
+    where it may be asked about the support too), `class_names` say which classes of the source 0..C-1 stand for.
     Raises TaskError where sizes, types or labels do not fit.
     """
 
@@ -44,6 +44,7 @@ class Task:
     support_group: Tensor | None = None
     query_group: Tensor | None = None
     query_ids: tuple[str, ...] = field(default=())
+    support_ids: tuple[str, ...] = field(default=())
     class_names: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:

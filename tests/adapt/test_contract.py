@@ -28,9 +28,10 @@ sizes = st.tuples(st.integers(0, 999), st.integers(2, 8), st.integers(1, 5))
 few = settings(max_examples=5, deadline=None)
 
 # Exceptions, all of them. A new mapping should need none.
-IGNORES_THE_SUPPORT = {"unadapted"}
-NO_GRADIENT_INTO_THETA = {"estimator", "fine_tuned", "from_scratch", "reptile"}  # by their scores
-NO_RULE_FOR_THETA = {"from_scratch"}  # it starts from random weights, so θ is nothing to it
+IGNORES_THE_SUPPORT = {"unadapted", "input_score"}
+NO_GRADIENT_INTO_THETA = {"estimator", "fine_tuned", "from_scratch", "input_score", "reptile"}  # by their scores
+# θ is nothing to what starts from random weights, nor to a tool of the field
+NO_RULE_FOR_THETA = {"from_scratch", "input_score"}
 UNUSED_ALPHA: dict[tuple[str, Kind], set[str]] = {
     ("prototypes", "classification"): {"offset"},  # documented: for two prototypes and one score only
     ("cosine_prototypes", "classification"): {"offset"},

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from metastudy.errors import DataError
-from metastudy.families.documents import HAND_FEATURES, LEAD, LEXRANK, Idf, hand_features
+from metastudy.families.centrality import centroid, lexrank, tfidf
+from metastudy.families.documents import HAND_FEATURES, TOOLS, Idf, hand_features
+from metastudy.text import stems
 
 SENTENCES = (
     "A matrix has rows and columns.",
@@ -25,8 +27,8 @@ def test_idf_by_hand():
 
 def test_features_by_hand():
     x = dict(zip(HAND_FEATURES, hand_features(SENTENCES, IDF).T, strict=True))
-    assert x["lead"].tolist() == [0, -1, -2, -3] and HAND_FEATURES[LEAD] == "lead"
-    assert HAND_FEATURES[LEXRANK] == "lexrank" and x["lexrank"].sum() == pytest.approx(4, abs=1e-3)
+    assert x["lead"].tolist() == [0, -1, -2, -3]
+    assert x["lexrank"].sum() == pytest.approx(4, abs=1e-3)
     assert x["is_first"].tolist() == [1, 0, 0, 0] and x["is_last"].tolist() == [0, 0, 0, 1]
     assert x["relative_position"] == pytest.approx([0, 1 / 3, 2 / 3, 1])
     assert x["log_words"][0] == pytest.approx(np.log(7))
@@ -36,6 +38,14 @@ def test_features_by_hand():
     assert x["ends_open"].tolist() == [0, 0, 0, 1]
     assert x["starts_lower"].tolist() == [0, 0, 0, 1]
     assert x["redundancy_before"][0] == 0 < x["redundancy_before"][3]
+
+
+def test_the_tools_come_first_and_are_what_their_names_say():
+    x = hand_features(SENTENCES, IDF)[:, : len(TOOLS)]
+    assert TOOLS == ("lead", "lexrank", "centroid")
+    vectors = tfidf([stems(s) for s in SENTENCES], IDF)
+    expected = -np.arange(4), 4 * lexrank(vectors), centroid(vectors)[0]
+    np.testing.assert_allclose(x, np.stack(expected, 1), atol=1e-6)
 
 
 def test_one_sentence_is_fine_and_none_is_not():

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from metastudy import corpus
-from metastudy.errors import DataError
-from metastudy.families.documents import LEAD, LEXRANK
+from metastudy.errors import DataError, ParameterError
+from metastudy.families.documents import TOOLS
+from metastudy.families.sentence_rows import n_features
 from metastudy.families.summarization import DOMAINS, DocumentationSummaries
 from metastudy.tasks import collate
 from metastudy.text import rouge
@@ -44,7 +45,7 @@ def test_a_task_is_what_its_spec_says(family, fold, spec):
     assert task.family in fold.test and task.kind == "ranking"
     documents = [family.documents[i] for i in spec.support[0][:5]]
     assert len(task.support_x) == sum(len(d.sentences) for d in documents)
-    assert task.support_x.shape[1] == family.n_features == family.model().in_dim
+    assert task.support_x.shape[1] == n_features("none") == family.model().in_dim
     first = documents[0]
     by_hand = [rouge(s, [first.summary])["rouge1"] / 100 for s in first.sentences]
     assert task.support_y[task.support_group == 0].tolist() == pytest.approx(by_hand)
@@ -62,11 +63,39 @@ def test_supports_are_nested_and_the_query_stays(family, fold, spec):
 
 def test_baselines_choose_what_they_should(family, fold, spec):
     task = family.build(spec, 1, fold)
-    assert set(family.chosen(task, task.query_x[:, LEAD]).values()) == {(0,)}
-    scores = {s.task: s.value for s in family.score(task, task.query_x[:, LEXRANK]) if s.metric == "rouge1"}
+    assert tuple(b.name for b in family.field_baselines) == TOOLS
+    lead, *others = (b.sign * task.query_x[:, b.column] for b in family.field_baselines)
+    assert set(family.chosen(task, lead).values()) == {(0,)}
     best = {s.task: s.value for s in family.oracle(task) if s.metric == "rouge1"}
-    assert len(scores) == len(spec.query)
-    assert all(scores[t] <= best[t] + 1e-6 for t in scores)
+    for tool in others:
+        scores = {s.task: s.value for s in family.score(task, tool) if s.metric == "rouge1"}
+        assert len(scores) == len(spec.query)
+        assert all(scores[t] <= best[t] + 1e-6 for t in scores)
+
+
+def test_a_summary_is_the_best_sentence_and_names_have_no_length(family, fold, spec):
+    task = family.build(spec, 10, fold)
+    prediction = torch.randn(len(task.query_y), generator=torch.Generator().manual_seed(0))
+    assert family.n_words(spec.support[0]) is None and set(task.query_ids) == set(spec.query)
+    for i, picks in family.chosen(task, prediction).items():
+        own = prediction[[row for row, name in enumerate(task.query_ids) if name == i]]
+        assert picks == (int(own.argmax()),)
+    best = {s.task: s.value for s in family.oracle(task) if s.metric == "rouge1"}
+    expected = {f"{spec.id}:{i}": 100 * float(family.documents[i].gains.max()) for i in spec.query}
+    assert best == pytest.approx(expected), "of a single sentence the oracle is exact"
+
+
+@pytest.mark.parametrize("encoder", ["none", "lsa"])
+def test_the_encoder_says_how_many_numbers_are_known_of_a_sentence(fold, encoder):
+    other = DocumentationSummaries(max_documents=30, max_sentences=12, draws=2, queries=5, encoder=encoder)
+    task = other.build(other.freeze(np.random.default_rng(0))[0], 1, fold)
+    assert task.support_x.shape[1] == task.query_x.shape[1] == other.model().in_dim == n_features(encoder)
+    assert f"encoder='{encoder}'" in repr(other) and pickle.loads(pickle.dumps(other)).encoder == encoder
+
+
+def test_an_unknown_encoder_is_an_error():
+    with pytest.raises(ParameterError, match="encoder = 'bert'; expected one of none, lsa, minilm"):
+        DocumentationSummaries(encoder="bert")
 
 
 def test_score_is_the_rouge_of_the_chosen_sentence_and_ties_go_to_the_first(family, fold, spec):
@@ -84,7 +113,7 @@ def test_too_few_documents_for_a_training_task_is_an_error():
 
 def test_frozen_lists_repeat_and_fit_another_process(family):
     again = pickle.loads(pickle.dumps(family))
-    assert not again._rows and "documents" not in vars(again)
+    assert not again._rows and not again._fitted_rows and "documents" not in vars(again)
     assert again.freeze(np.random.default_rng(3)) == family.freeze(np.random.default_rng(3))
     assert again.freeze(np.random.default_rng(3)) != family.freeze(np.random.default_rng(4))
     assert again.content_hash() == family.content_hash()

@@ -6,6 +6,7 @@ from metastudy.adapt.estimator import Estimator
 from metastudy.adapt.film import FiLM
 from metastudy.adapt.fine_tuned import FineTuned
 from metastudy.adapt.gradient import ANIL, BOIL, MAML, FirstOrderMAML, GradientSteps, MetaSGD
+from metastudy.adapt.input_score import InputScore
 from metastudy.adapt.memory import TaskMemory
 from metastudy.adapt.proto_maml import ProtoMAML
 from metastudy.adapt.prototypes import CosinePrototypes, Prototypes
@@ -32,6 +33,7 @@ _MAPPINGS: tuple[type[Mapping], ...] = (
     Unadapted,
     FineTuned,
     FromScratch,
+    InputScore,
 )
 REGISTRY: dict[str, type[Mapping]] = {cls.name: cls for cls in _MAPPINGS}
 
@@ -48,6 +50,7 @@ __all__ = [
     "FirstOrderMAML",
     "FromScratch",
     "GradientSteps",
+    "InputScore",
     "Mapping",
     "MetaSGD",
     "ProtoMAML",

@@ -12,7 +12,7 @@ from metastudy.families.omniglot_challenge import BACKGROUNDS, OmniglotChallenge
 from metastudy.families.sinusoid import Sinusoid
 from metastudy.families.warps import Redraw, Warp
 from metastudy.methods import MetaMethod
-from metastudy.model import Conv4, ResNet4
+from metastudy.model import ResNet4
 from metastudy.recipes import sinusoid_mappings
 from metastudy.train import TrainConfig
 
@@ -105,31 +105,26 @@ def omniglot_long() -> tuple[Artefact, ...]:
 
 
 CHALLENGE = TrainConfig(steps=4600, tasks_per_step=2, learning_rate=5e-3, warmup=100, validate_every=500, patience=16)
-CHALLENGE_NETWORKS = {
-    "g": (ResNet4(side=CHALLENGE_SIDE, channels=(24, 48, 96, 144)), (0, 1, 2)),
-    "g, plain blocks": (Conv4(side=CHALLENGE_SIDE, channels=(32, 64, 128, 256)), (0,)),
-}
-"""What is trained from each background: a name, its network, and the seeds."""
+CHALLENGE_NETWORK = ResNet4(side=CHALLENGE_SIDE, channels=(24, 48, 96, 144))
+CHALLENGE_SEEDS = (0, 1, 2)
 
 
 def challenge() -> tuple[Artefact, ...]:
-    """The one-shot challenge, from 30 alphabets and from either small set of 5: for each, several trainings of residual
-    blocks and one of plain ones.
+    """The one-shot challenge, from 30 alphabets and from either small set of 5: several trainings for each.
 
-    Side, networks, widths, warps and rates were chosen by training on one small set and validating on the alphabets
-    that only the other one has (the plain blocks take the rate of the residual ones); then all alphabets of a
-    background train.
+    Side, network, widths, warps and rates were chosen by training on one small set and validating on the alphabets
+    that only the other one has; then all alphabets of a background train. There, a network of plain blocks (widths 32,
+    64, 128, 256) as one more training made 7.9% of errors of 8.0%, so it is left out.
     """
+    method = MetaMethod("g", image_mappings(), CHALLENGE_NETWORK, resplit=True)
     found = []
-    for name, (network, seeds) in CHALLENGE_NETWORKS.items():
-        method = MetaMethod("g", image_mappings(), network, resplit=True)
-        for seed in seeds:
-            for background in BACKGROUNDS[::-1]:
-                family = OmniglotChallenge(
-                    background=background, side=CHALLENGE_SIDE, redraw=REDRAW_CHALLENGE, all_train=True
-                )
-                known = f"omniglot_challenge/{name}/{background}/{seed}"
-                found.append(Artefact(known, method, family, CHALLENGE, seed, validated=False, bfloat16=True))
+    for seed in CHALLENGE_SEEDS:
+        for background in BACKGROUNDS[::-1]:
+            family = OmniglotChallenge(
+                background=background, side=CHALLENGE_SIDE, redraw=REDRAW_CHALLENGE, all_train=True
+            )
+            known = f"omniglot_challenge/g/{background}/{seed}"
+            found.append(Artefact(known, method, family, CHALLENGE, seed, validated=False, bfloat16=True))
     return tuple(found)
 
 

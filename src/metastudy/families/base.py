@@ -128,6 +128,10 @@ class Family(ABC):
     def score(self, task: Task, prediction: Tensor) -> Sequence[Score]:
         """Metrics of one task. `prediction` is (Q, C) probabilities, or (Q,) values for regression and ranking."""
 
+    def quality(self, task: Task, prediction: Tensor) -> Sequence[float]:
+        """The first metric alone, one value for each group of the task's query rows, in their order."""
+        return [s.value for s in self.score(task, prediction) if s.metric == self.metrics[0]]
+
     def answers(self, task: Task, prediction: Tensor) -> dict[str, str]:
         """What a user would be shown, as text, by unit of pairing: kept beside the scores. Nothing by default."""
         return {}

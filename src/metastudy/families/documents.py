@@ -19,14 +19,14 @@ from metastudy.text import STOP_WORDS, stems, words
 Matrix = NDArray[np.float32]
 
 HAND_FEATURES = (
-    "lead",  # minus the position: field baseline "lead"
-    "lexrank",  # field baseline "lexrank"
-    "is_first", "is_last", "inverse_position", "relative_position", "log_words", "relative_words", "centroid",
-    "centroid_rest", "similarity_to_first", "redundancy_before", "stop_words", "code", "digits", "punctuation",
+    "lead", "lexrank", "centroid",  # the field's tools; "lead" is minus the position
+    "is_first", "is_last", "inverse_position", "relative_position", "log_words", "relative_words", "centroid_rest",
+    "similarity_to_first", "redundancy_before", "stop_words", "code", "digits", "punctuation",
     "mean_idf", "starts_with_third_person", "starts_with_this", "starts_with_if", "starts_with_article",
     "starts_lower", "says_default", "ends_open", "log_sentences",
 )  # fmt: skip
-LEAD, LEXRANK = HAND_FEATURES.index("lead"), HAND_FEATURES.index("lexrank")
+TOOLS = HAND_FEATURES[:3]
+"""Columns that are baselines of the field and members of g."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ def hand_features(sentences: Sequence[str], idf: Idf) -> Matrix:
     columns = {
         "lead": -position,
         "lexrank": lexrank(vectors) * n,
+        "centroid": of_all,
         "is_first": position == 0,
         "is_last": position == n - 1,
         "inverse_position": 1 / (1 + position),
         "relative_position": position / max(n - 1, 1),
         "log_words": np.log1p(lengths),
         "relative_words": np.log(lengths / lengths.mean()),
-        "centroid": of_all,
         "centroid_rest": of_others,
         "similarity_to_first": (vectors @ vectors[[0]].T).toarray()[:, 0],
         "redundancy_before": redundancy_before(vectors),

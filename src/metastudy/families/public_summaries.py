@@ -18,6 +18,7 @@ import torch
 from metastudy import cache, loaders, staleness, text
 from metastudy.errors import DataError, ParameterError
 from metastudy.families.base import Fold
+from metastudy.families.sentence_rows import SentenceEncoder
 from metastudy.families.summary_family import MIN_SENTENCES, Document, SummaryFamily
 from metastudy.loaders.summaries.schema import SPLITS, SourceDocument
 
@@ -48,7 +49,7 @@ class PublicSummaries(SummaryFamily):
     `qmsum` was asked about is no input.
     """
 
-    settings = ("max_documents", "max_sentences", "draws", "queries", "shots", "hold_out")
+    settings = ("max_documents", "max_sentences", "draws", "queries", "shots", "encoder", "hold_out")
 
     def __init__(
         self,
@@ -58,10 +59,11 @@ class PublicSummaries(SummaryFamily):
         queries: int = 40,
         shots: tuple[int, ...] = (1, 5, 10, 20),
         hold_out: HoldOut = "domain",
+        encoder: SentenceEncoder = "none",
     ):
         if hold_out not in get_args(HoldOut):
             raise ParameterError(f"hold_out = {hold_out!r}; expected one of {', '.join(get_args(HoldOut))}")
-        super().__init__(max_documents, max_sentences, draws, queries, shots)
+        super().__init__(max_documents, max_sentences, draws, queries, shots, encoder)
         self.hold_out = hold_out
 
     @property
@@ -106,11 +108,8 @@ class PublicSummaries(SummaryFamily):
         parts = np.split(values, np.cumsum([len(sentences[d.id]) for d in chosen])[:-1])
         found = {}
         for d, part in zip(chosen, parts, strict=True):
-            # in words, since a news highlight is a sentence half as long as those it is about
-            words = [len(text.words(summary)) for summary in d.references]
-            length = np.mean(words) / np.mean([len(text.words(s)) for s in sentences[d.id]])
             found[d.id] = Document(
-                d.id, d.domain, sentences[d.id], d.references, torch.from_numpy(part), d.group or d.id, float(length)
+                d.id, d.domain, sentences[d.id], d.references, torch.from_numpy(part), d.group or d.id
             )
         return found
 

@@ -18,6 +18,7 @@ import torch
 from metastudy import corpus, text
 from metastudy.families.base import Fold
 from metastudy.families.draws import rotate
+from metastudy.families.sentence_rows import SentenceEncoder
 from metastudy.families.summary_family import MIN_SENTENCES, Document, SummaryFamily
 
 DOMAINS = (  # neighbours are tested together: no two of one kind (arrays, statistics, tables and figures, symbols)
@@ -44,6 +45,7 @@ class DocumentationSummaries(SummaryFamily):
 
     embedded = True
     summary_name = "summary line"
+    one_sentence = True
 
     def __init__(
         self,
@@ -52,8 +54,9 @@ class DocumentationSummaries(SummaryFamily):
         draws: int = 3,
         queries: int = 40,
         shots: tuple[int, ...] = (1, 5, 10, 20),
+        encoder: SentenceEncoder = "none",
     ):
-        super().__init__(max_documents, max_sentences, draws, queries, shots)
+        super().__init__(max_documents, max_sentences, draws, queries, shots, encoder)
 
     def select(self, entries: Sequence[corpus.Entry]) -> list[corpus.Entry]:
         """At most `max_documents` of a package with two sentences or more, in an order that is no order: by hash."""

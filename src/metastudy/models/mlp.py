@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
@@ -36,3 +37,20 @@ class MLP(BaseModel):
         for i in range(len(self.hidden)):
             h = F.relu(linear(params, f"layer{i}", h))
         return h
+
+
+@dataclass(frozen=True)
+class WideMLP(MLP):
+    """An MLP whose φ also holds the input, times `skip`: d = hidden[-1] + in_dim.
+
+    So what is linear in x need not be learned by the network (wide and deep: Cheng et al. 2016).
+    """
+
+    skip: float = 0.3
+
+    @property
+    def feature_dim(self) -> int:
+        return super().feature_dim + self.in_dim
+
+    def features(self, params: Params, x: Tensor) -> Tensor:
+        return torch.cat([self.skip * x.flatten(2), super().features(params, x)], dim=-1)
