@@ -9,8 +9,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from helpers import DIM, ToyFamily, make_task, small_mlp
 from metastudy import evidence, methods, trained
@@ -128,17 +126,18 @@ def test_one_group_or_one_member_leaves_nothing_to_weigh() -> None:
     assert weights(alone, PARAMS, task_of(4), never).tolist() == [1.0]
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.integers(0, 10**6), st.sampled_from(range(DIM)), st.integers(2, 8))
-def test_a_member_that_is_right_gets_the_most_and_the_more_the_larger_the_rate(seed, right, n_groups) -> None:
-    task = task_of(n_groups, seed, rows=6)
+@pytest.mark.parametrize("n_groups", [2, 5, 8])
+@pytest.mark.parametrize("right", range(DIM))
+def test_a_member_that_is_right_gets_the_most_and_the_more_the_larger_the_rate(right, n_groups) -> None:
+    task = task_of(n_groups, seed=right, rows=6)
     learner = StandardScores(MODEL, TOOLS)
     params = learner.init(torch.Generator().manual_seed(0))
+    wanted = on_support(learner, params, task)[right]
 
     def nearness(asked: Task, scores: torch.Tensor) -> list[float]:
         """100 for a group with the standard scores of the member that is right, the less the further from them."""
         torch.testing.assert_close(asked.query_x, task.support_x)
-        far = (scores - on_support(learner, params, task)[right]) ** 2
+        far = (scores - wanted) ** 2
         return [100 - 10 * float(far[asked.query_group == g].mean()) for g in range(n_groups)]
 
     beta = [weights(learner, params, task, nearness, rate) for rate in (0.0, 0.02, 0.1, 1.0, 10.0)]
@@ -224,10 +223,13 @@ class OneSentence(TinyFamily):
 def test_quality_of_summaries_is_their_rouge_1(family) -> None:
     fold = family.folds()[0]
     task = family.build(family.freeze(np.random.default_rng(0))[0], 3, fold)
-    for seed in (0, 1, 0):
+    seen = set()
+    for seed in (0, 1, 2, 0):
         prediction = torch.randn(len(task.query_y), generator=torch.Generator().manual_seed(seed))
         expected = [s.value for s in family.score(task, prediction) if s.metric == "rouge1"]
-        assert family.quality(task, prediction) == pytest.approx(expected) and len(set(expected)) > 1
+        assert family.quality(task, prediction) == pytest.approx(expected)
+        seen |= set(expected)
+    assert len(seen) > 1
 
 
 @pytest.mark.parametrize("family", [TinyFamily(), OneSentence()], ids=["of a length", "one sentence"])

@@ -27,10 +27,12 @@ from metastudy.mixture import MetaLearner
 from metastudy.model import Params
 from metastudy.standard_scores import StandardScores, standardised
 from metastudy.tasks import Task, collate
-from metastudy.train import TrainConfig
+from metastudy.train import TrainConfig, rng_for, torch_generator
+from metastudy.trained import Trained
 
 RATE = 0.2
-"""How fast a mixture loses weight, for each point (of 100) by which it is worse on one labelled group; chosen on
+"""How fast a mixture loses weight, for each point (of 100: a quality from 0 to 1 needs another) by which it is worse on
+one labelled group; chosen on
 validation domains of summaries among 0.03, 0.1, 0.2, 0.4, 1 and 4, which differ little from 0.1 to 1."""
 N_MIXTURES, N_PARTS = 150, 5
 
@@ -124,20 +126,24 @@ class EvidenceMixture(MetaMethod):
 
     @property
     def deterministic(self) -> bool:
-        """Whether nothing is drawn at random: of tools alone, nothing is trained that matters to standard scores."""
+        """Of tools alone nothing is drawn at random, and nothing needs training: standard scores have no scale."""
         return all(isinstance(m, InputScore) for m in self.mappings)
 
     def learner(self, family: Family) -> StandardScores:
         return StandardScores(self.model or family.model(), self.mappings, resplit=self.resplit)
 
     def fit(self, family: Family, fold: Fold, config: TrainConfig, seed: int, checkpoint: Path | None = None) -> Fitted:
-        return self._weighted(family, super().fit(family, fold, config, seed, checkpoint))
+        if self.deterministic:
+            learner = self.learner(family)
+            return self._weighted(family, learner, learner.init(torch_generator(rng_for(seed, 1))), None)
+        fitted = super().fit(family, fold, config, seed, checkpoint)
+        return self._weighted(family, fitted.learner, fitted.trained.params, fitted.trained)
 
     def load(self, family: Family, path: Path) -> Fitted:
-        return self._weighted(family, super().load(family, path))
+        fitted = super().load(family, path)
+        return self._weighted(family, fitted.learner, fitted.trained.params, fitted.trained)
 
-    def _weighted(self, family: Family, fitted: Fitted) -> Fitted:
-        learner, params = fitted.learner, fitted.trained.params
+    def _weighted(self, family: Family, learner: StandardScores, params: Params, trained: Trained | None) -> Fitted:
         known: dict[str, Tensor] = {}
 
         def beta(task: Task) -> Tensor:
@@ -149,4 +155,7 @@ class EvidenceMixture(MetaMethod):
         def predict(tasks, _) -> list[Tensor]:
             return [beta(task) @ on_query(learner, params, task) for task in tasks]
 
-        return replace(fitted, predict=predict, weights=lambda tasks: torch.stack([beta(t) for t in tasks]))
+        def beta_of(tasks: Sequence[Task]) -> Tensor:
+            return torch.stack([beta(task) for task in tasks])
+
+        return Fitted(predict, learner, trained, None if trained is None else beta_of)

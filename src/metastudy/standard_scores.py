@@ -27,15 +27,18 @@ class StandardScores(MetaLearner):
     """f and the mappings that adapt it, for rankings: g = Σ_j β_j z(ψ_j), z standard scores in a group, β_j = 1 / m.
 
     As in the data fusion of Montague and Aslam (2001), "ZMUV". With equal weights there is nothing to learn in the
-    mixture, so that each member is trained by its own loss; `beta`, `member_share` and `floor` have no effect.
-    `metastudy.evidence` replaces β by weights from a task's support. Raises TaskError for members that are not for
-    rankings, and otherwise as `MetaLearner`.
+    mixture, so that each member is trained by its own loss (and training is stopped by that of the mixture on
+    validation tasks); `beta`, `member_share` and `floor` have no effect. `metastudy.evidence` replaces β by weights
+    from a task's support. Raises TaskError for members that are not for rankings and for `resplit`, which this training
+    does not have, and otherwise as `MetaLearner`.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if others := [m.name for m in self.mappings if "ranking" not in m.kinds]:
             raise TaskError(f"{others} are not for rankings, of which alone there are standard scores: leave them out")
+        if self.resplit:
+            raise TaskError("members are trained by their own losses, without other divisions: choose resplit=False")
 
     def init(self, generator: Generator, earlier: TaskBatch | None = None) -> Params:
         """Fresh (θ, α). Errors as in `MetaLearner.init`."""

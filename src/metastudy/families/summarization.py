@@ -44,7 +44,6 @@ class DocumentationSummaries(SummaryFamily):
     """Tasks from the library documentation corpus; `max_documents` per package, `max_sentences` per document."""
 
     embedded = True
-    summary_name = "summary line"
     one_sentence = True
 
     def __init__(

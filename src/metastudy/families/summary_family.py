@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -72,7 +71,6 @@ class SummaryFamily(Family):
     max_shots = 20
     field_baselines = tuple(FieldBaseline(name, i) for i, name in enumerate(documents.TOOLS))
     settings: tuple[str, ...] = ("max_documents", "max_sentences", "draws", "queries", "shots", "encoder")
-    summary_name = "summary"
     one_sentence = False
 
     def __init__(
@@ -235,20 +233,6 @@ class SummaryFamily(Family):
             for i, picks in chosen.items()
             for metric, value in zip(self.metrics, self.rouge(self.documents[i], picks), strict=True)
         ]
-
-    def examples(self, task: Task, predictions: dict[str, Tensor], n: int) -> pd.DataFrame:
-        """The first n query documents for which the predictions choose differently: who chose what, and its ROUGE-1."""
-        chosen = {name: self.chosen(task, prediction) for name, prediction in predictions.items()}
-        rows = []
-        for i in next(iter(chosen.values())):
-            if len({picks[i] for picks in chosen.values()}) > 1 and len(rows) < n:
-                document = self.documents[i]
-                row = {"document": i, self.summary_name: document.summaries[0]}
-                for name, picks in chosen.items():
-                    row[name] = " ".join(document.sentences[s] for s in picks[i])
-                    row[f"ROUGE-1 of {name}"] = round(float(self.rouge(document, picks[i])[0]))
-                rows.append(row)
-        return pd.DataFrame(rows).set_index("document")
 
 
 def named(query_id: str) -> tuple[str, int | None]:
