@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import check, figure, forms, run, timing
+from benchmarks import check, figure, forms, run, throughput, timing
 from benchmarks.forms import IMPLEMENTATIONS, Implementation
 from benchmarks.table import COLUMNS, merged, timings
 from benchmarks.works import WORKS, Work
+from metastudy.families.selection import Sentences, choose
 
 ROOT = Path(__file__).resolve().parents[1]
 TORCH = [
@@ -175,3 +176,41 @@ def test_the_figure_has_a_bar_for_each_row_and_one_colour_for_ours() -> None:
     assert len(bars) == 5 and len({patch.get_facecolor() for patch in bars}) == 2
     assert [round(ax.patches[-1].get_width()) for ax in drawn.axes] == [99, 1]
     figure.plt.close(drawn)
+
+
+@pytest.fixture(scope="module")
+def few_texts() -> throughput.Texts:
+    return throughput.Texts.of(3)
+
+
+def test_texts_to_summarise_are_apart_from_their_examples(few_texts: throughput.Texts) -> None:
+    assert len(few_texts.texts) == 3 and len(few_texts.examples) == throughput.N_EXAMPLES
+    assert not {text for text, _ in few_texts.examples} & set(few_texts.texts)
+    assert all(len(text.split()) > 60 and summary not in text for text, summary in few_texts.examples)
+
+
+def test_what_is_timed_are_the_summaries_from_their_rows_on(few_texts: throughput.Texts) -> None:
+    (score, sentences), (weigh, tasks), (summarise, documents) = (
+        build(few_texts) for _, build in throughput.WORKS.values()
+    )
+    found = summarise()
+    assert (documents, tasks, sentences) == (3, 1, sum(len(s.sentences) for s in found))
+    beta, task = weigh(), few_texts.task
+    assert float(beta.sum()) == pytest.approx(1) and beta.tolist() == weigh().tolist()
+    values = score()
+    for i, summary in enumerate(found):
+        own = values[task.query_group == i].numpy()
+        limit = few_texts.own().n_words
+        assert choose(own, Sentences.of(summary.sentences), limit) == summary.chosen
+
+
+def test_a_row_of_throughput_is_work_over_time(few_texts: throughput.Texts, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = timing.Turns(1, seconds=[2.0, 0.5, 1.0], others=[0.0, 0.0, 0.0], peak_rss_mb=77)
+    monkeypatch.setattr(throughput, "interleave", lambda workers, *_: dict.fromkeys(workers, turns))
+    monkeypatch.setattr(throughput.Texts, "of", lambda _: few_texts)
+    monkeypatch.setattr(throughput.torch, "set_num_threads", lambda _: None)
+    row = throughput.measure("texts to summaries", 3, 3, 0.1, 1)
+    assert tuple(row) == throughput.COLUMNS and row["unit"] == "documents"
+    assert (row["per_second"], row["low"], row["high"], row["peak_rss_mb"]) == (3, 1.5, 6, 77)
+    answer = throughput.Here(lambda: sum(range(10**5))).steps(3)
+    assert answer["seconds"] > 0 and answer["cpu_seconds"] >= 0 and answer["peak_rss_mb"] > 10

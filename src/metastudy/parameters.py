@@ -74,7 +74,7 @@ class MetaTraining(Parameters):
 
 
 class TextSummarization(CrossValidated):
-    pass
+    public: bool  # the public domains too
 
 
 class MedicalDiagnosis(CrossValidated):
