@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from helpers import DIM, ToyFamily, make_task, small_mlp
-from metastudy import evidence, methods, trained
+from metastudy import evidence, methods
 from metastudy.adapt import FromScratch, InputScore, Prototypes, RidgeHead, Unadapted
 from metastudy.errors import TaskError
 from metastudy.evaluate import cross_validate
-from metastudy.evidence import N_MIXTURES, EvidenceMixture, mixtures, on_query, on_support, turned, weights
+from metastudy.evidence import N_MIXTURES, PRIOR, EvidenceMixture, mixtures, on_query, on_support, turned, weights
 from metastudy.families.base import Score
+from metastudy.methods import validation_tasks
 from metastudy.mixture import MetaLearner
 from metastudy.standard_scores import StandardScores
 from metastudy.tasks import Task, collate
@@ -247,14 +248,15 @@ def test_rows_of_a_support_are_named_as_those_of_a_query(family) -> None:
 
 def test_the_method_mixes_standard_scores_by_weights_that_it_computes_once(monkeypatch) -> None:
     fitted = dataclasses.replace(G, rate=0.05).fit(FAMILY, FOLD, CONFIG, 0)
-    assert isinstance(fitted.learner, StandardScores) and not any(k.startswith("beta.") for k in fitted.trained.params)
+    assert isinstance(fitted.learner, StandardScores)
+    assert {k for k in fitted.trained.params if k.startswith("beta.")} == {f"{PRIOR}{k}" for k in FAMILY.shots}
     tasks = [FAMILY._task(f"t{i}", "d", 4, i) for i in range(3)]
     params, asked = fitted.trained.params, []
     expected = [weights(fitted.learner, params, t, FAMILY.quality, 0.05) for t in tasks]
 
-    def counted(learner, params, task: Task, quality, rate: float) -> torch.Tensor:
+    def counted(learner, params, task: Task, quality, *numbers: float) -> torch.Tensor:
         asked.append(task.id)
-        return weights(learner, params, task, quality, rate)
+        return weights(learner, params, task, quality, *numbers)
 
     monkeypatch.setattr(evidence, "weights", counted)
     found = fitted.predict(iter(tasks), 4)
@@ -269,12 +271,9 @@ def test_the_method_mixes_standard_scores_by_weights_that_it_computes_once(monke
     assert asked[3:] == ["t0"], "other labels, but not another query, make another support"
 
 
-def test_a_loaded_mixture_predicts_the_same(tmp_path) -> None:
-    fitted = G.fit(FAMILY, FOLD, CONFIG, 0)
-    trained.save(tmp_path / "g.safetensors", fitted.learner, fitted.trained)
-    again, tasks = G.load(FAMILY, tmp_path / "g.safetensors"), [FAMILY._task("t", "d", 4, 0)]
-    assert torch.equal(again.weights(tasks), fitted.weights(tasks))
-    assert torch.equal(again.predict(tasks, 4)[0], fitted.predict(tasks, 4)[0])
+def test_a_file_without_earlier_tasks_is_refused(tmp_path) -> None:
+    with pytest.raises(TaskError, match=r"kept with what earlier tasks say of it: use .*Summarizer"):
+        G.load(FAMILY, tmp_path / "g.safetensors")
 
 
 def test_weights_are_in_the_table_of_an_evaluation(monkeypatch) -> None:
@@ -288,3 +287,32 @@ def test_weights_are_in_the_table_of_an_evaluation(monkeypatch) -> None:
         assert found["mapping"].tolist() == [m.name for m in G.mappings]
         assert found["beta"].tolist() == pytest.approx(beta.tolist(), abs=1e-6)
     assert len(table) == 2 * 2 * 4
+
+
+def test_earlier_tasks_are_worth_so_many_groups_whose_qualities_are_their_mean() -> None:
+    """β from a support and a prior is β from the support and, `strength` times, the prior's mean quality."""
+    fitted = G.fit(FAMILY, FOLD, CONFIG, 0)
+    earlier = {k: tasks[: evidence.N_EARLIER] for k, tasks in validation_tasks(FAMILY, FOLD).items()}
+    learner, params, task = fitted.learner, fitted.trained.params, FAMILY._task("t", "d", 4, 0)
+    for k, tasks in earlier.items():
+        mean = np.zeros(len(mixtures(4)))
+        for one in tasks:
+            members = on_query(learner, params, one)
+            for i, w in enumerate(mixtures(4)):
+                scores = sum(float(w[j]) * members[j] for j in range(4))
+                mean[i] += np.mean(FAMILY.quality(one, scores)) / len(tasks)
+        assert params[f"{PRIOR}{k}"].tolist() == pytest.approx(mean.tolist(), abs=1e-6)
+    bare = {name: value for name, value in params.items() if not name.startswith(PRIOR)}
+    assert torch.equal(
+        weights(learner, bare, task, FAMILY.quality), weights(learner, params, task, FAMILY.quality, strength=0)
+    )
+    assert not torch.allclose(
+        weights(learner, bare, task, FAMILY.quality), weights(learner, params, task, FAMILY.quality)
+    )
+    assert evidence.prior(bare, 3) == 0.0
+
+
+@pytest.mark.parametrize(("k", "nearest"), [(1, 1), (2, 1), (3, 5), (7, 5), (8, 10), (400, 10)])
+def test_the_prior_is_that_of_the_nearest_number_of_groups(k: int, nearest: int) -> None:
+    params = {f"{PRIOR}{n}": torch.full((3,), float(n)) for n in (10, 1, 5)}
+    assert evidence.prior(params, k).tolist() == [nearest] * 3

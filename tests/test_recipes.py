@@ -106,7 +106,7 @@ def test_tools_of_a_summary_family_are_tried_and_are_members_of_g(family: Summar
     tools, g = found["tools"], found["g"]
     assert isinstance(tools, EvidenceMixture) and isinstance(g, EvidenceMixture)
     assert [m.name for m in tools.mappings] == ["lead", "lexrank", "centroid"] and tools.rate == g.rate
-    assert g.mappings == (*tools.mappings, *found["prototypes"].mappings)
+    assert g.mappings == (*tools.mappings, *found["pooled"].mappings, *found["prototypes"].mappings)
     x = torch.arange(2.0 * family.model().in_dim).reshape(2, -1)
     y = torch.ones(2)
     task = Task("t", "d", "ranking", x, y, x, y, support_group=ONE, query_group=ONE)

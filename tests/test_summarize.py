@@ -72,7 +72,8 @@ def test_texts_are_summarised_as_in_the_study(fitted, summarizer):
         assert [s.chosen for s in found] == [expected[i] for i in spec.query]
     assert len({s.chosen for s in found}) > 1, "they differ, so the comparison says something"
     beta = method.weights([family.build(spec, shots, fold) for shots in (1, 3)])
-    assert beta[0].tolist() == pytest.approx([0.2] * 5) and float(beta[1].max()) > 0.21, "learned from three examples"
+    assert float(beta[0].max()) > 0.21, "learned from earlier tasks"
+    assert float((beta[1] - beta[0]).abs().max()) > 0.01, "and from three examples"
 
 
 def test_a_summary_says_what_was_chosen(summarizer):

@@ -159,12 +159,12 @@ def summarization_methods(family: SummaryFamily) -> list[Method]:
     """Choosing at random, the field's tools, learning from the support alone and from earlier tasks, every way of
     adapting that applies, and g.
 
-    Members of g are the field's tools and prototypes; on validation domains it was no better with f as it is, f from
-    scratch or a ridge head as further members. "tools" is g without anything that was meta-trained.
+    Members of g are the field's tools, f as earlier tasks left it, and prototypes. "tools" is g without anything that
+    was meta-trained.
     """
     tools = tuple(InputScore(b.column, b.name) for b in family.field_baselines)
     others = MAML(), RidgeHead(initial_penalty=10.0), Prototypes()
-    mixtures = EvidenceMixture("tools", tools), EvidenceMixture("g", (*tools, Prototypes()))
+    mixtures = EvidenceMixture("tools", tools), EvidenceMixture("g", (*tools, Unadapted(), Prototypes()))
     baselines = [RandomScores(), *field_baselines(family), Scratch(), FineTuned(), *alone(Unadapted(), *others)]
     return [*baselines, *mixtures]
 

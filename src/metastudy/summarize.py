@@ -67,7 +67,7 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class Summarizer:
-    """A meta-learner, its parameters (θ, α), and what makes its input rows of sentences; β comes from the examples."""
+    """A meta-learner, its parameters (θ, α, what earlier tasks say of β), and what makes its rows of sentences."""
 
     learner: MetaLearner
     params: Params

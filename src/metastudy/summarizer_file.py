@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 from metastudy import checkpoint
 from metastudy.errors import DataError
+from metastudy.evidence import PRIOR
 from metastudy.families.documents import HAND_FEATURES, Idf, hand_features
 from metastudy.families.sentence_rows import SentenceRows
 from metastudy.mixture import MetaLearner
@@ -68,7 +69,7 @@ def _identity(learner: MetaLearner) -> dict[str, object]:
 
 
 def _shapes(params: Params) -> dict[str, list[int]]:
-    return {name: list(value.shape) for name, value in sorted(params.items())}
+    return {name: list(value.shape) for name, value in sorted(params.items()) if not name.startswith(PRIOR)}
 
 
 def packed(idf: Idf) -> Tensor:
