@@ -27,8 +27,9 @@ class StandardScores(MetaLearner):
     """f and the mappings that adapt it, for rankings: g = Σ_j β_j z(ψ_j), z standard scores in a group, β_j = 1 / m.
 
     As in the data fusion of Montague and Aslam (2001), "ZMUV". With equal weights there is nothing to learn in the
-    mixture, so that each member is trained by its own loss (and training is stopped by that of the mixture on
-    validation tasks); `beta`, `member_share` and `floor` have no effect. `metastudy.evidence` replaces β by weights
+    mixture, so that members are trained, and training is stopped, by the mean of their own losses (that of the mixture,
+    whose scores are standard and so too sure, is lowest before anything is learned); `beta`, `member_share` and `floor`
+    have no effect. `metastudy.evidence` replaces β by weights
     from a task's support. Raises TaskError for members that are not for rankings and for `resplit`, which this training
     does not have, and otherwise as `MetaLearner`.
     """
@@ -53,10 +54,14 @@ class StandardScores(MetaLearner):
         """Mean of the members' standard scores: (T, Q, 1)."""
         return mix(batch, self.weights(params, batch), [standardised(batch, m) for m in self.members(params, batch)])
 
-    def training_loss(self, params: Params, batch: TaskBatch) -> Tensor:
-        """Mean over members and tasks of each member's query loss, plus the rules that members bring for θ."""
+    def query_loss(self, params: Params, batch: TaskBatch) -> Tensor:
+        """Mean over members and tasks of each member's loss on the query rows."""
         found = [
             task_loss(batch.kind, m, batch.query_y, batch.query_mask, batch.query_group).mean()
             for m in self.members(params, batch)
         ]
-        return torch.stack([torch.stack(found).mean(), *self.own_rules(params, batch)]).sum()
+        return torch.stack(found).mean()
+
+    def training_loss(self, params: Params, batch: TaskBatch) -> Tensor:
+        """`query_loss`, plus the rules that members bring for θ."""
+        return torch.stack([self.query_loss(params, batch), *self.own_rules(params, batch)]).sum()
