@@ -1,8 +1,9 @@
 """β(T) from how good each mixture of members is: on earlier tasks, and for the labelled groups of the new one.
 
 For rankings whose metric has no useful gradient (ROUGE of a summary, nDCG), and a handful of labelled groups
-(documents, queries). Earlier tasks are those of validation, which members were not trained on. `RATE` and `STRENGTH`
-were chosen on documents that no frozen task asks about.
+(documents, queries). Earlier tasks are those of validation, on which members were stopped but not trained. `RATE` and
+`STRENGTH` were chosen on public documents that no frozen task asks about; `STRENGTH` was looked at on validation tasks
+of documentation too, whose documents other folds test.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     for summary in summarize(texts, examples):
         print(summary)
 
-What the texts are about, how long a summary is, and which members of the meta-learner to rely on, is learned from the
-examples alone: nothing is trained here but what the meta-learner itself adapts. Texts are read as `own_texts` says, and
-never leave this machine.
+What the texts are about and how long a summary is, is learned from the examples alone; which members of the
+meta-learner to rely on, from them and from earlier tasks. Nothing is trained here but what the meta-learner itself
+adapts. Texts are read as `own_texts` says, and never leave this machine.
 """
 
 from __future__ import annotations
