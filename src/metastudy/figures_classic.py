@@ -18,6 +18,7 @@ from metastudy.figures import MARKERS, STUDIES, colours, label, style
 RIGHT, WRONG = "#009E73", "#CC79A7"
 TITLES = STUDIES | {"omniglot": "Omniglot: new characters"}
 FLOOR = 4  # the left edge of a logarithmic axis is the smallest value above 0 by this
+WIDE = 300  # from here on a logarithmic axis has a label a decade
 LOGARITHMIC = ("mse",)  # metrics that span decades
 SHARES = ("accuracy", "auroc")
 
@@ -109,7 +110,8 @@ def _compared(ax: Axes, rows: pd.DataFrame, palette: dict[str, str]) -> None:
         )
     ax.set(ylim=(len(rows) - 0.4, -0.6), xscale="log")
     ax.grid(axis="y", visible=False)
-    _log_ticks(ax.xaxis)
+    left, right = ax.get_xlim()
+    _log_ticks(ax.xaxis, (1,) if right > WIDE * left else (1, 2, 5))  # over many decades the labels would touch
 
 
 def against_published(ours: pd.DataFrame, published: pd.DataFrame, lower_is_better: bool) -> Figure:
