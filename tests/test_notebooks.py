@@ -50,6 +50,15 @@ def defaults(step: str) -> dict:
     return found
 
 
+@pytest.mark.parametrize("step", COMMITTED)
+def test_task_lists_and_plans_are_recorded_as_inputs(step: str) -> None:
+    """Otherwise a change of them would not make the notebook stale."""
+    source = "\n".join(cell.source for cell in code_cells(step))
+    assert source.count("plan.load(") == source.count("plan.load(run.input(")
+    assert source.count("task_lists.read(") == source.count("task_lists.file_name(")
+    assert source.count("task_lists.file_name(") == source.count('run.input(run.project.root / "data" / "tasks"')
+
+
 def test_notebooks_and_steps_are_the_same() -> None:
     if COMMITTED:
         assert sorted(STEPS) == COMMITTED

@@ -163,12 +163,11 @@ def test_what_makes_a_step_stale(project: Project, monkeypatch: pytest.MonkeyPat
         patch.setattr(staleness, "_module", lambda *_: ("changed", ()))
         assert stale(project) == ["00_draw", "01_sum"]
 
-    tasks = project.root / "data" / "tasks"
-    for profile, expected in (("full", []), ("quick", ["00_draw", "01_sum"])):
-        (tasks / profile).mkdir(parents=True)
-        (tasks / profile / "list.json").write_text("{}")
-        assert stale(project) == expected
-        (tasks / profile / "list.json").unlink()
+    splits = project.root / "data" / "splits"
+    splits.mkdir(parents=True)
+    (splits / "list.yaml").write_text("{}")
+    assert stale(project) == ["00_draw", "01_sum"]
+    (splits / "list.yaml").unlink()
     edit(project, "01_sum", "* scale", "* scale * 1")
     assert stale(project) == ["01_sum"]
     edit(project, "01_sum", "* scale * 1", "* scale")

@@ -16,9 +16,9 @@ from metastudy.evidence import mixtures
 from metastudy.families.base import Fold
 from metastudy.families.public_summaries import PublicSummaries
 from metastudy.families.sentence_rows import SentenceRows
+from metastudy.lineups.summarization import summarization_methods
 from metastudy.loaders.summaries.schema import SourceDocument
 from metastudy.methods import Fitted
-from metastudy.recipes import summarization_methods
 from metastudy.scitldr_learning import Papers, all_papers, fold_of, table, ten_papers
 from metastudy.train import TrainConfig
 from toy_summaries import WORDS, TinyFamily

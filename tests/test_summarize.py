@@ -274,7 +274,7 @@ def test_a_text_of_100_000_sentences_takes_linear_memory_and_under_a_minute(summ
 
 def test_only_a_meta_learner_without_encoder_can_be_taken(fitted, summarizer):
     family, fold, method = fitted
-    with pytest.raises(ParameterError, match="no meta-learner; expected one that"):
+    with pytest.raises(ParameterError, match="mixes no standard scores; expected one of"):
         Summarizer.of(family, fold, RandomScores().fit(family, fold, TrainConfig(steps=1), 0))
     with pytest.raises(ParameterError, match="rows hold an encoder's vectors; expected .*encoder='none'"):
         Summarizer(method.learner, method.trained.params, dataclasses.replace(summarizer.rows, encode=Sentences.of))

@@ -152,13 +152,17 @@ def evaluate(choice: Choice, split: Split = "test") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(text.ROUGE), index=pd.Index(ids, name="document"))
 
 
-def _anchor(method: str, choose: Callable[[Sequence[SourceDocument]], Choice]) -> dict[str, str | float | int]:
-    scores = evaluate(choose(documents("test")), "test")
+def over_papers(method: str, scores: pd.DataFrame) -> dict[str, str | float | int]:
+    """A row of `anchors`, of scores a paper: columns `text.ROUGE`."""
     row: dict[str, str | float | int] = {"method": method}
     for metric in text.ROUGE:
         low, high = t_interval(scores[metric].to_numpy())
         row |= {metric: float(scores[metric].mean()), f"{metric}_low": low, f"{metric}_high": high}
     return row | {"n": len(scores)}
+
+
+def _anchor(method: str, choose: Callable[[Sequence[SourceDocument]], Choice]) -> dict[str, str | float | int]:
+    return over_papers(method, evaluate(choose(documents("test")), "test"))
 
 
 def anchors(jobs: int = 1) -> pd.DataFrame:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metastudy import scitldr, text
-from metastudy.abtest import t_interval
 from metastudy.adapt import Unadapted
 from metastudy.evidence import mixtures
 from metastudy.families.base import Fold
@@ -160,15 +159,8 @@ def all_papers(encoder: SentenceEncoder, seed: int = 0) -> tuple[float, dict[str
 def table(scores: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Rows as those of `scitldr.anchors`, of methods that learned: means over papers of means over draws, intervals
     over papers. `scores`: method -> a row a paper (and draw), columns document and `text.ROUGE`."""
-    rows = []
-    for method, frame in scores.items():
-        by_paper = frame.groupby("document")[list(text.ROUGE)].mean()
-        row: dict[str, object] = {"method": method}
-        for metric in text.ROUGE:
-            low, high = t_interval(by_paper[metric].to_numpy())
-            row |= {metric: float(by_paper[metric].mean()), f"{metric}_low": low, f"{metric}_high": high}
-        rows.append(row | {"n": len(by_paper)})
-    return pd.DataFrame(rows)
+    by_paper = {name: frame.groupby("document")[list(text.ROUGE)].mean() for name, frame in scores.items()}
+    return pd.DataFrame([scitldr.over_papers(*item) for item in by_paper.items()])
 
 
 def learned(family: PublicSummaries, fitted: Fitted, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

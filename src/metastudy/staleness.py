@@ -1,9 +1,9 @@
 """When a notebook must run again: a key over all that its numbers depend on. Light to import.
 
 A key covers the notebook's code cells (prose may change freely), its parameters except `jobs`, the package
-modules it reaches by import (without comments and docstrings), the pinned versions, its profile's frozen task lists,
-plans, and the tables of the notebooks it builds on. A notebook is fresh when its manifest has today's key and
-every recorded input and output still has its hash.
+modules it reaches by import (without comments and docstrings), the pinned versions, what papers say, and the tables of
+the notebooks it builds on. A notebook is fresh when its manifest has today's key and every recorded input (task lists
+and plans among them) and output still has its hash.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from metastudy.errors import DataError
 from metastudy.project import Project, sha256
 
 PACKAGE = "metastudy"
-SHARED_FILES = ("data/tasks/{profile}/**/*", "data/splits/*", "data/published.yaml", "notebooks/parameters/plan*")
+SHARED_FILES = ("data/splits/*", "data/published.yaml")
+"""Files that code reads without recording them as inputs of its run."""
 SPEED_ONLY = {"jobs"}
 """Parameters that change how long a step takes and never what it finds."""
 ORCHESTRATION = {f"{PACKAGE}.{name}" for name in ("parameters", "project", "staleness", "reproduce", "verify")}
@@ -140,8 +141,7 @@ def upstream_tables(project: Project, step: str, profile: str) -> dict[str, dict
 def step_key(project: Project, step: str, values: Mapping[str, Any]) -> str:
     """The staleness key of a notebook with these parameters, as things stand on disk now."""
     sources = code_cells(project.notebook(step))
-    globs = [glob.format(profile=values["profile"]) for glob in SHARED_FILES]
-    shared = sorted({p for glob in globs for p in project.root.glob(glob) if p.is_file()})
+    shared = sorted({p for glob in SHARED_FILES for p in project.root.glob(glob) if p.is_file()})
     parts = {
         "step": step,
         "cells": sources,

@@ -17,18 +17,21 @@ from metastudy.abtest import benjamini_hochberg, compare, t_interval, verdict
 from metastudy.classic.published import SETTINGS
 from metastudy.errors import DataError
 from metastudy.families.base import Fold, TaskSpec
+from metastudy.families.documents import TOOLS
 from metastudy.families.grouped import grouped_draws
 from metastudy.families.public_summaries import PublicSummaries
 from metastudy.families.sentence_rows import ENCODERS, SentenceEncoder
 from metastudy.families.summary_family import SummaryFamily
+from metastudy.lineups.summarization import summarization_methods
 from metastudy.methods import Method
 from metastudy.plan import A, StudyPlan
-from metastudy.recipes import frozen, summarization_methods
+from metastudy.recipes import frozen
 from metastudy.study import Run
 from metastudy.tasks import Task
 from metastudy.train import TrainConfig, rng_for
 
-PLAIN = ("lead", "lexrank", "centroid")
+IN_FIGURE = ("lead", "lexrank", "centroid", "from scratch", "fine-tuned", "pooled", "tools", A)
+"""Of the curves over k; all methods are in the table."""
 ABLATED = ("pooled", "prototypes", A)
 N_DRAWS, N_QUERY = 3, 30  # of an ablation's tasks, and their documents
 MIN_FREE = 40  # documents that a domain needs outside the frozen tasks
@@ -62,7 +65,7 @@ def by_metric(papers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["setting", "method", "mean", "low", "high"])
 
 
-def against_plain(scores: pd.DataFrame, plan: StudyPlan, methods: Sequence[str] = PLAIN) -> pd.DataFrame:
+def against_plain(scores: pd.DataFrame, plan: StudyPlan, methods: Sequence[str] = TOOLS) -> pd.DataFrame:
     """In each domain g against the plain method that did best there: a screen, adjusted over domains.
 
     Documents of a draw are the units, seeds a random factor where the plan says so. The rival is chosen on the very

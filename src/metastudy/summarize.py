@@ -27,6 +27,7 @@ from metastudy.families.public_summaries import PublicSummaries
 from metastudy.families.selection import Sentences, allowed, choose
 from metastudy.families.sentence_rows import SentenceRows
 from metastudy.families.summary_family import Document, SummaryFamily
+from metastudy.lineups.summarization import summarization_methods
 from metastudy.methods import Fitted
 from metastudy.mixture import MetaLearner
 from metastudy.model import Params
@@ -34,7 +35,7 @@ from metastudy.own_task import Examples
 from metastudy.own_texts import has_word, read_examples, read_texts
 from metastudy.plan import A
 from metastudy.project import Project
-from metastudy.recipes import summarization_methods
+from metastudy.standard_scores import StandardScores
 from metastudy.text import words
 
 MODEL = "results/full/models/summarization_g.safetensors"
@@ -79,9 +80,12 @@ class Summarizer:
 
     @classmethod
     def of(cls, family: SummaryFamily, fold: Fold, fitted: Fitted) -> Summarizer:
-        """What was fitted on a fold of a family. Raises ParameterError unless it is a meta-learner without encoder."""
-        if fitted.learner is None or fitted.trained is None:
-            raise ParameterError("the fitted method is no meta-learner; expected one that `EvidenceMixture.fit` gave")
+        """What `EvidenceMixture.fit` gave on a fold of a family, its rate and strength the default ones.
+
+        Raises ParameterError for another method, and for one with an encoder.
+        """
+        if not isinstance(fitted.learner, StandardScores) or fitted.trained is None:
+            raise ParameterError("the fitted method mixes no standard scores; expected one of `EvidenceMixture.fit`")
         return cls(fitted.learner, fitted.trained.params, family.fitted_rows(fold))
 
     def __call__(

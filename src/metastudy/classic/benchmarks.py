@@ -19,6 +19,7 @@ from metastudy.families.digits import Digits
 from metastudy.families.omniglot import Omniglot
 from metastudy.families.omniglot_challenge import BACKGROUNDS, OmniglotChallenge
 from metastudy.families.sinusoid import Sinusoid
+from metastudy.lineups.digits import digits_methods
 from metastudy.methods import Fitted
 from metastudy.study import Run
 from metastudy.train import TrainConfig
@@ -106,7 +107,7 @@ def mistakes(run: Run, background: str) -> tuple[pd.DataFrame, dict[str, np.ndar
 @cache
 def _digits_g(fold: Fold, shots: tuple[int, ...], steps: int, seed: int) -> Fitted:
     """g as notebook 03 trains it on digits, for all numbers of shots at once."""
-    method = next(m for m in recipes.digits_methods() if m.name == labels.G)
+    method = next(m for m in digits_methods() if m.name == labels.G)
     config = TrainConfig(steps=steps, validate_every=30, tasks_per_step=8)
     return method.fit(Digits(shots=shots), fold, config, seed)
 

@@ -11,9 +11,9 @@ from metastudy.families.omniglot import Omniglot
 from metastudy.families.omniglot_challenge import BACKGROUNDS, OmniglotChallenge
 from metastudy.families.sinusoid import Sinusoid
 from metastudy.families.warps import Redraw, Warp
+from metastudy.lineups.sinusoid import sinusoid_mappings
 from metastudy.methods import MetaMethod
 from metastudy.model import ResNet4
-from metastudy.recipes import sinusoid_mappings
 from metastudy.train import TrainConfig
 
 HAND = Warp(rotation=0.12, shear=0.12, log_scale=0.1, shift=0.08, elastic=0.05)
