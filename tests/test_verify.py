@@ -203,6 +203,10 @@ COMMITTED = [
 ]
 
 
+def test_every_loose_table_is_one_of_the_study() -> None:
+    assert {name for _, name in COMMITTED} == LOOSE
+
+
 @pytest.mark.parametrize(("profile", "name"), COMMITTED)
 def test_loose_tables_of_the_study_are_compared_by_their_rows(profile: str, name: str) -> None:
     table = pd.read_csv(find_root() / "results" / profile / name)
