@@ -78,7 +78,10 @@ class TextSummarization(CrossValidated):
 
 
 class MedicalDiagnosis(CrossValidated):
-    pass
+    public: bool  # the public diseases and hospitals too
+    disease_shots: Counts
+    disease_steps: Count
+    hospital_shots: Counts
 
 
 class SemanticSearch(CrossValidated):

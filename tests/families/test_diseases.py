@@ -18,7 +18,7 @@ from metastudy import registry, task_lists
 from metastudy.errors import DataError, ParameterError
 from metastudy.families.diseases import DISEASES, EXCLUDED, GROUPS, HEART, Diseases, tables_of
 from metastudy.families.encoded import Encoded
-from metastudy.families.patients import unpack
+from metastudy.families.patients import class_limits, unpack
 from metastudy.loaders.medical import HOSPITALS, MedicalTable
 from metastudy.tasks import collate
 
@@ -105,11 +105,11 @@ def test_frozen_tasks_are_what_their_ids_say(spec) -> None:
     table, fold = FAMILY.data[spec.id.split("/")[0]], FOLDS[spec.fold]
     assert spec.family in fold.test and table.name in tables_of(spec.family)
     healthy, sick = spec.support
-    assert len(healthy) == len(sick) == 10
+    assert (len(healthy), len(sick)) == class_limits(table, 20)
     assert not table.diagnosis[list(healthy)].any() and table.diagnosis[list(sick)].all()
     query = unpack(spec.query).tolist()
     assert not set(table.patients[query]) & set(table.patients[[*healthy, *sick]])
-    for k in (1, 3, 10):
+    for k in (1, 3, 10, 20):
         task = FAMILY.build(spec, k, fold)
         rows = [*healthy[:k], *sick[:k]]
         x = table.x[:, list(spec.columns)] if spec.columns else table.x
@@ -129,7 +129,7 @@ def test_frozen_tasks_are_what_their_ids_say(spec) -> None:
         assert (task.query_x[:, :p, 3] == 1).all() and not task.query_x[:, p:].any()
         assert task.query_ids == tuple(map(str, query)) and task.family == spec.family
         assert task.query_y.tolist() == table.diagnosis[query].tolist()
-        assert task.support_y.tolist() == [0.0] * k + [1.0] * k
+        assert task.support_y.tolist() == [0.0] * len(healthy[:k]) + [1.0] * len(sick[:k])
 
 
 def test_a_table_with_too_many_columns_is_seen_through_some_of_them() -> None:
@@ -159,7 +159,7 @@ def test_a_written_list_is_read_back(tmp_path) -> None:
 def test_pickled_and_printed() -> None:
     family = Diseases(draws=3)
     assert pickle.loads(pickle.dumps(family)) == family and "data" not in family.__dict__
-    assert repr(family).startswith("Diseases(shots=(1, 3, 5, 10), n_columns=43")
+    assert repr(family).startswith("Diseases(shots=(1, 3, 5, 10, 20), n_columns=43")
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_tasks_of_other_data_are_refused(change: dict, message: str) -> None:
 
 
 def test_too_many_shots_are_refused() -> None:
-    with pytest.raises(ParameterError, match="expected numbers from 1 to 10"):
-        Diseases(shots=(1, 20))
+    with pytest.raises(ParameterError, match="expected numbers from 1 to 20"):
+        Diseases(shots=(1, 21))
 
 
 def test_hash_is_of_the_data() -> None:
@@ -242,7 +242,7 @@ def test_real_tables_hold_what_the_tasks_need(real: Diseases) -> None:
 def test_real_tasks_are_small_lists_of_finite_tasks(real: Diseases, tmp_path) -> None:
     path = task_lists.write(real, tmp_path)
     specs = task_lists.read(real, tmp_path)
-    assert len(specs) == 24 * 4 and path.stat().st_size / len(specs) < 310  # bytes a task: 24 x 100 of them are 0.7 MB
+    assert len(specs) == 24 * 4 and path.stat().st_size / len(specs) < 390  # bytes a task: 24 x 100 of them are 0.9 MB
     prevalence = {}
     for spec in specs:
         task = real.build(spec, 5, next(f for f in real.folds() if f.name == spec.fold))
