@@ -17,6 +17,7 @@ from metastudy.families.digits import Digits
 from metastudy.families.sinusoid import Sinusoid
 from metastudy.families.tables import MedicalTables
 from metastudy.project import find_root
+from metastudy.task_lists import __main__ as command
 
 FAMILY = ToyFamily()
 COMMITTED = find_root() / "data" / "tasks" / "quick"
@@ -108,11 +109,11 @@ def test_a_study_may_have_several_lists(tmp_path: Path) -> None:
 
 
 def test_the_command_draws_what_is_asked(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(task_lists, "find_root", lambda: tmp_path)
-    assert task_lists.main(["--only", "sinusoid"]) == 0
+    monkeypatch.setattr(command, "find_root", lambda: tmp_path)
+    assert command.main(["--only", "sinusoid"]) == 0
     assert capsys.readouterr().out == "data/tasks/quick/sinusoid.json: 500 tasks\n"
     assert [p.name for p in (tmp_path / "data/tasks/quick").iterdir()] == ["sinusoid.json"]
-    assert task_lists.main(["--profile", "no_such"]) == 2
+    assert command.main(["--profile", "no_such"]) == 2
     assert "expected one of quick, full" in capsys.readouterr().err
 
 

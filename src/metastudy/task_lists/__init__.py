@@ -7,19 +7,16 @@ A list also holds the splits over tasks (its family's folds) and the hash of the
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from metastudy.errors import DataError, MetastudyError
+from metastudy.errors import DataError
 from metastudy.families.base import Family, TaskSpec
-from metastudy.project import find_root, write_atomic
+from metastudy.project import write_atomic
 
 SEED = 20261123  # of the draw; part of the file, never tuned
 
@@ -103,28 +100,3 @@ def read(family: Family, folder: Path) -> list[TaskSpec]:
         )
         for t in payload["tasks"]
     ]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw the lists of one profile anew. Exit code: 0 done, 2 refused."""
-    from metastudy.families.catalogue import families
-    from metastudy.study import one_thread
-
-    parser = argparse.ArgumentParser(prog="python -m metastudy.task_lists", description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", default="quick", help="quick or full (default: quick)")
-    parser.add_argument("--only", nargs="+", metavar="STUDY", help="these studies")
-    options = parser.parse_args(arguments)
-    one_thread()
-    try:
-        for family in families(options.profile):
-            if not options.only or family.study in options.only:
-                path = write(family, find_root() / "data" / "tasks" / options.profile)
-                print(f"data/tasks/{options.profile}/{path.name}: {len(read(family, path.parent))} tasks")
-    except MetastudyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
