@@ -77,6 +77,11 @@ def test_a_category_that_no_labelled_patient_has_is_missing():
     asked["pain"] = ["dull", None]
     rows = table.rows(asked)
     assert (rows[0] != rows[1]).any()
+    declared = pd.CategoricalDtype(["none", "dull", "sharp", "stabbing"])
+    again = OwnTable.of(frame().iloc[:4].astype({"pain": declared}))
+    assert again.sources == table.sources
+    rows = again.rows(frame().iloc[[3, 3]].assign(pain=pd.Categorical(["stabbing", None], dtype=declared)))
+    np.testing.assert_array_equal(rows[0], rows[1])
 
 
 def test_columns_that_are_missing_together_share_a_flag_which_is_shared_out():
