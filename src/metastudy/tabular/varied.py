@@ -40,8 +40,11 @@ def reversed_labels(task: Task) -> Task:
 
 @dataclass(frozen=True)
 class Variation:
-    """Shares of training tasks that are drawn (`synthetic`), thinned, and reversed; they were chosen on validation
-    diseases. Where half are reversed nothing can be learned about which way columns point."""
+    """Shares of training tasks that are drawn (`synthetic`), thinned, and reversed.
+
+    The first two are the best of a few on validation diseases; the third was taken from an earlier probe and not
+    varied. Where half are reversed nothing can be learned about which way columns point.
+    """
 
     synthetic: float = 0.4
     thinned: float = 0.5
