@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
 from metastudy.families.diagnosis import standardise
 from metastudy.lineups.diseases import classical
-from metastudy.tabular.classical import Discriminant, Neighbours, SupportVectors, plain_logistic, unclipped
+from metastudy.tabular.classical import Discriminant, NaiveBayes, Neighbours, SupportVectors, plain_logistic, unclipped
 
 RNG = np.random.default_rng(0)
 Y = np.repeat([0, 1], 6)
@@ -24,6 +25,17 @@ def test_every_tool_answers_from_two_rows_on(method, rows) -> None:
     found = method.make(**method.grid[0]).fit(X[rows], Y[rows]).predict_proba(ASKED)
     assert found.shape == (7, 2) and np.isfinite(found).all() and np.allclose(found.sum(1), 1)
     assert (found >= 0).all()
+
+
+@pytest.mark.parametrize("method", classical(), ids=lambda m: m.name)
+def test_every_tool_answers_where_patients_of_both_classes_are_alike(method) -> None:
+    found = method.make(**method.grid[0]).fit(np.zeros((2, 4)), Y[[0, 6]]).predict_proba(ASKED)
+    np.testing.assert_allclose(found, 0.5, atol=1e-6)
+
+
+def test_naive_bayes_is_that_of_scikit_learn_where_columns_vary() -> None:
+    found, theirs = (made(var_smoothing=0.5).fit(X, Y).predict_proba(ASKED) for made in (NaiveBayes, GaussianNB))
+    assert np.array_equal(found, theirs)
 
 
 @pytest.mark.parametrize("shrinkage", [0.1, 0.5, 1.0])

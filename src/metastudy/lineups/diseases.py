@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
 
 from metastudy.adapt import MAML, Mapping, Prototypes, RidgeHead
 from metastudy.lineups import C_GRID
 from metastudy.methods import Classifier, FineTuned, Method, Scratch, alone, pooled
-from metastudy.tabular.classical import Discriminant, Neighbours, SupportVectors, plain_logistic
+from metastudy.tabular.classical import Discriminant, NaiveBayes, Neighbours, SupportVectors, plain_logistic
 from metastudy.tabular.column_prior import ColumnPrior
 from metastudy.tabular.kernel_ridge import KernelRidge
 from metastudy.tabular.varied import TabularMethod, Variation
@@ -32,7 +31,7 @@ def classical() -> list[Method]:
         Classifier("logistic regression", LogisticRegression, channel=0),
         Classifier("logistic regression, tuned C", LogisticRegression, C_GRID, channel=0),
         Classifier("discriminant analysis", Discriminant, tuple({"shrinkage": s} for s in (0.3, 0.6, 0.9)), channel=0),
-        Classifier("naive Bayes", GaussianNB, ({"var_smoothing": 0.5},), channel=0),
+        Classifier("naive Bayes", NaiveBayes, ({"var_smoothing": 0.5},), channel=0),
         Classifier("nearest neighbours", Neighbours, ({"n_neighbors": 5, "weights": "distance"},), channel=0),
         Classifier("support vectors", SupportVectors, channel=0),
         Classifier("random forest", RandomForestClassifier, ({"n_estimators": 50, "random_state": 0},), channel=0),

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -51,6 +52,17 @@ class Discriminant(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         p = expit(X @ self.coef_ + self.intercept_)
         return np.stack([1 - p, p], 1)
+
+
+class NaiveBayes(GaussianNB):
+    """Gaussian naive Bayes, with variances of 1 where patients do not differ in any column: classes are then equally
+    likely, where scikit-learn's own gives NaN."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> NaiveBayes:
+        super().fit(X, y)
+        if not self.epsilon_:  # a share of the largest variance
+            self.var_ = self.var_ + 1.0
+        return self
 
 
 class Neighbours(KNeighborsClassifier):
