@@ -77,6 +77,7 @@ calibrate: env  ## Measure how often the tests are wrong: thousands of compariso
 bench: $(BENCH_STAMP)  ## Measure speed beside other implementations, which it installs
 	@$(PY) -m benchmarks.run $(if $(WORKS),--works $(WORKS))
 	@$(if $(WORKS),:,$(PY) -m benchmarks.throughput)
+	@$(if $(WORKS),:,$(PY) -m benchmarks.search_speed)
 
 # On top of the lock, and without dependencies: nothing of the study's own may be replaced, least of all torch.
 $(BENCH_STAMP): $(STAMP)

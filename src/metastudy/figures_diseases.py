@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from metastudy.figures import MARKERS, colours, label, style
 
@@ -28,6 +29,7 @@ def by_table(tables: pd.DataFrame, rivals: Sequence[str], worst: float | None = 
     for i, rival in enumerate(rivals):
         ax.plot(ordered[f"over {rival}"], y, MARKERS[i % len(MARKERS)], color=palette[rival], label=rival, markersize=6)
     ax.set_yticks(y, [f"{r.table} ({r.g:.2f})" for r in ordered.itertuples()], fontsize=9)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.grid(axis="y", visible=False)
     ax.set(xlabel=f"{label('auroc')}: g minus another method", ylim=(-0.7, len(ordered) - 0.3))
     figure.legend(loc="outside right upper", frameon=False, title="g minus\n(in brackets: g)")

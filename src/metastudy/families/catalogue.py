@@ -44,6 +44,15 @@ def full() -> tuple[Family, ...]:
     )
 
 
+def encoded() -> tuple[Family, ...]:
+    """Families of profile full whose tasks depend on a pretrained encoder (some 18,000 pages to encode, once)."""
+    from metastudy.families.search_feedback import SearchFeedback
+    from metastudy.minilm import MiniLM
+    from metastudy.vector_cache import CachedEncoder
+
+    return (SearchFeedback(encoder=CachedEncoder(MiniLM())),)
+
+
 PROFILES = {"quick": quick, "full": full}
 
 

@@ -80,6 +80,11 @@ class SearchFeedback(Family):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__getstate__().items())})"
 
+    @property
+    def task_list(self) -> str:  # type: ignore[override]
+        """What is judged are the first results of a fusion, so with an encoder the tasks are others."""
+        return f"{self.study}_{self.encoder.name}" if self.encoder else self.study
+
     def __getstate__(self) -> dict:
         """Pickled without what can be built again."""
         return {"_scales": {}} | {name: getattr(self, name) for name in ("pool", "max_queries", "encoder", "shots")}

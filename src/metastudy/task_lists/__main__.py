@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from metastudy.errors import MetastudyError
-from metastudy.families.catalogue import families
+from metastudy.families.catalogue import encoded, families
 from metastudy.project import find_root
 from metastudy.study import one_thread
 from metastudy.task_lists import read, write
@@ -22,10 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--profile", default="quick", help="quick or full (default: quick)")
     parser.add_argument("--only", nargs="+", metavar="STUDY", help="these studies")
+    parser.add_argument(
+        "--encoded", action="store_true", help="those of profile full that rest on a pretrained encoder, instead"
+    )
     options = parser.parse_args(arguments)
+    if options.encoded:
+        options.profile = "full"
     one_thread()
     try:
-        for family in families(options.profile):
+        for family in encoded() if options.encoded else families(options.profile):
             if not options.only or family.study in options.only:
                 path = write(family, find_root() / "data" / "tasks" / options.profile)
                 print(f"data/tasks/{options.profile}/{path.name}: {len(read(family, path.parent))} tasks")
