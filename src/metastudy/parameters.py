@@ -85,7 +85,9 @@ class MedicalDiagnosis(CrossValidated):
 
 
 class SemanticSearch(CrossValidated):
-    pass
+    public: bool  # the public collections too
+    feedback_shots: Counts
+    collection_shots: Counts
 
 
 class ABComparison(Parameters):
