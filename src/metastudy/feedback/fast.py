@@ -138,7 +138,7 @@ def _mean(rows: csr_matrix, places: Sequence[int], words: Values, scale: Values 
     for i, place in enumerate(places):
         own = _row(rows, place)
         found[np.searchsorted(words, rows.indices[own])] += rows.data[own] * (1.0 if scale is None else scale[i])
-    return found / len(places)
+    return found
 
 
 def _standardised(parts: Sequence[Basis], n: int, asked: float) -> Scores | None:
@@ -162,7 +162,7 @@ def _standardised(parts: Sequence[Basis], n: int, asked: float) -> Scores | None
     mean, square = _moments(mixture, first, second, n)
     rest = _moments(mixture, first - judged.sum(0), second - judged.T @ judged, n - len(judged))
     about_zero, own = square.copy(), len(MATCH)
-    mean, square = rest
+    mean[own:], square[own:] = (values[own:] for values in rest)
     variance, used = square - mean**2, about_zero > 0
     if (variance[used] < TRUST * about_zero[used]).any():
         return None
