@@ -70,12 +70,17 @@ def test_what_stands_where_no_candidate_is_has_no_influence(seed, temperature):
     scores.requires_grad_(True)
     other = torch.where(mask, scores, 50.0)
     wider = [torch.nn.functional.pad(v, (0, 4)) for v in (scores, grades, mask)]
-    for loss in (lambda s, g, m: smooth_ndcg(s, g, ideal, m, temperature), listwise_loss):
+
+    def smooth(s, g, m):
+        return smooth_ndcg(s, g, ideal, m, temperature)
+
+    for loss in (smooth, listwise_loss):
         found = loss(scores, grades, mask)
         torch.testing.assert_close(loss(other, grades, mask), found, rtol=0, atol=1e-12)
         torch.testing.assert_close(loss(*wider), found, rtol=0, atol=1e-12)
         (gradient,) = torch.autograd.grad(found.sum(), scores)
         assert torch.isfinite(gradient).all() and not gradient[~mask].any()
+    assert torch.equal(smooth(scores, torch.where(mask, grades, 9.0), mask), smooth(scores, grades, mask))
 
 
 @settings(max_examples=25, deadline=None)

@@ -17,7 +17,7 @@ from metastudy.feedback import index as page_index
 from metastudy.feedback.components import MATCH, NAMES, components
 from metastudy.feedback.fast import FastIndex, Moments
 from metastudy.feedback.index import PageIndex, build
-from toy_collections import toy
+from toy_collections import toy, word
 
 TOY = to_search(toy("toy", 0))
 N = len(TOY.pages)
@@ -84,6 +84,25 @@ def test_columns_that_hardly_differ_between_pages_are_right_too(query, positives
     assert np.allclose(found, components(index, index.query(query), positives, negatives), atol=1e-9)
     if {*positives, *negatives} == {0, 1}:
         assert asked, "all others are equal: a variance of which nothing but rounding is left must not be trusted"
+
+
+def test_vectors_that_are_almost_the_same_for_all_pages():
+    rng = np.random.default_rng(0)
+    pages = 1 + 1e-5 * rng.standard_normal(INDEX.dense.shape)
+    index = replace(INDEX, dense=pages / np.linalg.norm(pages, axis=1, keepdims=True))
+    found = FastIndex.of(index).columns(index.query("0"), [1, 2], [3], range(N))
+    assert np.allclose(found, components(index, index.query("0"), [1, 2], [3]), rtol=1e-9, atol=1e-9)
+
+
+def test_words_that_only_judged_pages_have():
+    rare = [" ".join(word(600 + 40 * n + i) for i in range(3 + n) for _ in range(1 + i)) for n in range(8)]
+    texts = [*rare, *TOY.pages[:60]]
+    made = Collection("rare", [str(i) for i in range(68)], [""] * 68, texts, {"q": TOY.asked[0]}, {})
+    index = page_index.of_arrays("rare", build(made))
+    for negatives in (range(8), range(1, 8), range(1)):
+        found = FastIndex.of(index).columns(index.query("q"), [9], negatives, range(68))
+        assert np.allclose(found, components(index, index.query("q"), [9], negatives), atol=1e-9)
+        assert not found[:, NAMES.index("bm25_negative")].any()
 
 
 def test_pages_with_the_same_text_have_the_same_columns():

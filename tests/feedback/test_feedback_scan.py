@@ -38,9 +38,9 @@ def test_the_same_as_all_products_sorted_also_where_many_are_equal(seed, n, d, q
 
 def test_double_precision_decides_where_single_precision_errs():
     rng = np.random.default_rng(0)
-    tiny = np.float64(2.0**-24)  # the least number of half precision: lost beside 1 in single precision
+    tiny = np.float64(2.0**-24)  # the least number of half precision: lost beside larger ones in single precision
     steps = rng.permutation(500)
-    signs = np.stack([rng.permutation(np.repeat([-1.0, 1.0], 32)) for _ in steps])  # they add up to 0
+    signs = np.stack([rng.permutation(np.repeat([-64.0, 64.0], 32)) for _ in steps])  # they add up to 0
     vectors = np.concatenate([signs, tiny * steps[:, None]], axis=1).astype(np.float16)
     vectors = vectors[:, rng.permutation(65)]
     queries = np.ones((1, 65))
@@ -48,7 +48,7 @@ def test_double_precision_decides_where_single_precision_errs():
     best = np.argsort(-steps)[:10]
     assert not np.array_equal(np.argsort(-single, kind="stable")[:10], best), "single precision is to be wrong here"
     for block in (7, 100, BLOCK):
-        ids, products = nearest(vectors, queries, 10, longest=8.1, block=block)
+        ids, products = nearest(vectors, queries, 10, longest=513, block=block)
         assert ids[0].tolist() == best.tolist() and products[0].tolist() == (tiny * steps[best]).tolist()
 
 

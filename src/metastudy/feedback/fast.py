@@ -138,7 +138,7 @@ def _mean(rows: csr_matrix, places: Sequence[int], words: Values, scale: Values 
     for i, place in enumerate(places):
         own = _row(rows, place)
         found[np.searchsorted(words, rows.indices[own])] += rows.data[own] * (1.0 if scale is None else scale[i])
-    return found
+    return found / len(places)
 
 
 def _standardised(parts: Sequence[Basis], n: int, asked: float) -> Scores | None:

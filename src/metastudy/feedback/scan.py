@@ -44,7 +44,7 @@ def nearest(
         raise ParameterError(f"k {k}, block {block}; expected both at least 1, and queries that are finite")
     lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
     kept = [_Kept(k, 2 * rounding(vectors.shape[1]) * longest * length) for length in lengths]
-    floor = np.full(len(queries), -np.inf)
+    floor = np.full(len(queries), -np.inf, dtype=np.float32)
     for start, scores in _blocks(vectors, queries, block):
         near = scores >= floor
         if near.any():  # rare after the first blocks
@@ -73,12 +73,13 @@ class _Kept:
         self.k, self.slack = k, slack
         self.ids, self.scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
 
-    def add(self, ids: Ids, scores: NDArray[np.float32]) -> float:
-        """Returns the least score that still counts."""
+    def add(self, ids: Ids, scores: NDArray[np.float32]) -> np.float32:
+        """Returns the least score that still counts, rounded down."""
         self.ids, self.scores = np.concatenate([self.ids, ids]), np.concatenate([self.scores, scores])
         if len(self.scores) < self.k:
-            return -np.inf
-        floor = float(np.partition(self.scores, -self.k)[-self.k]) - self.slack
+            return np.float32(-np.inf)
+        floor = np.float32(float(np.partition(self.scores, -self.k)[-self.k]) - self.slack)
+        floor = np.nextafter(floor, np.float32(-np.inf))
         left = self.scores >= floor
         self.ids, self.scores = self.ids[left], self.scores[left]
         return floor
