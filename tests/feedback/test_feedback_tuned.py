@@ -22,9 +22,9 @@ from metastudy.feedback import grid, rocchio, tuned
 from metastudy.feedback import index as page_index
 from metastudy.feedback.components import NAMES
 from metastudy.feedback.grid import Feedback, feedback_tasks, first_results, mean_ndcg, ndcg, table
+from metastudy.feedback.learned_columns import COLUMNS, GROUPS
 from metastudy.feedback.tuned import TunedFeedback
-from metastudy.lineups.feedback import CLASSICAL, feedback_methods
-from metastudy.lineups.search import ranking_methods
+from metastudy.lineups.feedback import CLASSICAL, SAME_COLUMNS, feedback_methods, without_one_group
 from metastudy.train import TrainConfig
 from toy_collections import toy
 
@@ -166,5 +166,7 @@ def test_the_line_up(family, monkeypatch):
     methods = feedback_methods(family)
     names = [m.name for m in methods]
     assert len(set(names)) == len(names) and tuple(names[:5]) == CLASSICAL == tuple(rocchio.GRIDS)
-    assert names[5:] == [m.name for m in ranking_methods(family)] and names[-1] == "g"
-    assert {"pooled", "fine-tuned", "from scratch", "ridge", "prototypes", "maml"} <= set(names)
+    assert names[-2:] == [SAME_COLUMNS, "g"]
+    assert {"bm25", "pooled", "fine-tuned", "from scratch", "ridge", "prototypes", "maml"} <= set(names)
+    groups = without_one_group()
+    assert [len(m.columns) for m in groups] == [len(COLUMNS) - len(own) for own in GROUPS.values()]
