@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import itertools
 import statistics
 from collections.abc import Callable, Mapping
@@ -145,8 +145,10 @@ def index(path: Path, sizes: Sizes) -> list[Row]:
     vectors, queries = np.load(path, mmap_mode="r")[: sizes.indexed], Mixture().queries(sizes.queries)
     steps, known = scanning(vectors, queries)
     expansions: dict[str, int | None] = {}
-    if importlib.util.find_spec(USEARCH) is None:
-        print(f"  left out: {USEARCH} cannot be imported; {HOW_TO_GET}", flush=True)
+    try:
+        importlib.import_module(f"{USEARCH}.index")
+    except ImportError as error:
+        print(f"  left out: {USEARCH} cannot be imported ({error}); {HOW_TO_GET}", flush=True)
     else:
         exact, library = nearest(vectors, queries, K)[0], Usearch(vectors, sizes.threads)
         common: Row = {"build_s": round(library.seconds, 1), "version": f"{USEARCH} {metadata.version(USEARCH)}"}

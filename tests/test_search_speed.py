@@ -57,6 +57,7 @@ def test_nearest_vectors_are_nearer_than_others() -> None:
     rows = Mixture().rows(4000, 0).astype(np.float32)
     cosines = np.sort(Mixture().queries(50) @ rows.T, axis=1).mean(0)
     assert cosines[-1] > cosines[-100] + 0.2 > cosines[2000] + 0.3
+    assert 0.05 < cosines.mean() < 0.25, "all share a direction"
 
 
 def test_a_plain_read_misses_no_byte() -> None:
@@ -139,7 +140,8 @@ def test_without_the_library_the_scan_is_measured_alone(
     rows = search_works.index(path, SMALL)
     assert [row["implementation"] for row in rows] == ["scan, 1 at once", "scan, 32 at once"]
     assert {row["size"] for row in rows} == {2000} and all(row["expansion"] is None for row in rows)
-    assert "left out: no_such_package cannot be imported; pip install" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "left out: no_such_package cannot be imported (No module named" in said and "pip install" in said
 
 
 def test_rows_of_the_index(path: Path) -> None:

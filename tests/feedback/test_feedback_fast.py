@@ -99,10 +99,12 @@ def test_words_that_only_judged_pages_have():
     texts = [*rare, *TOY.pages[:60]]
     made = Collection("rare", [str(i) for i in range(68)], [""] * 68, texts, {"q": TOY.asked[0]}, {})
     index = page_index.of_arrays("rare", build(made))
-    for negatives in (range(8), range(1, 8), range(1)):
-        found = FastIndex.of(index).columns(index.query("q"), [9], negatives, range(68))
-        assert np.allclose(found, components(index, index.query("q"), [9], negatives), atol=1e-9)
-        assert not found[:, NAMES.index("bm25_negative")].any()
+    for k in range(1, 9):
+        for positives, negatives in (([9], range(k)), (range(k), [9])):
+            found = FastIndex.of(index).columns(index.query("q"), positives, negatives, range(68))
+            assert np.allclose(found, components(index, index.query("q"), positives, negatives), atol=1e-9)
+            side = "negative" if len(positives) == 1 and positives[0] == 9 else "positive"
+            assert not found[:, NAMES.index(f"bm25_{side}")].any() and not found[:, NAMES.index(f"tfidf_{side}")].any()
 
 
 def test_pages_with_the_same_text_have_the_same_columns():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from helpers import NoTestFold
-from metastudy import cache
+from metastudy import cache, evaluate
 from metastudy.errors import ParameterError
 from metastudy.evaluate import cross_validate
 from metastudy.families import candidates
@@ -49,6 +49,7 @@ def family(arrays, indexes, monkeypatch, tmp_path):
     monkeypatch.setattr(page_index, "load", lambda name, encoder=None: indexes[name])
     monkeypatch.setattr(cache, "folder", lambda: tmp_path)
     monkeypatch.setattr(tuned, "GRIDS", FEW)
+    monkeypatch.setattr(evaluate, "_IN_THIS_PROCESS", {})  # families that look alike, of other tests
     return SearchFeedback(max_queries=4, shots=(1, 4))
 
 
