@@ -1,0 +1,7 @@
+"""`python -m metastudy`: the same as the command `metastudy`."""
+
+import sys
+
+from metastudy.own_data.command import main
+
+sys.exit(main())

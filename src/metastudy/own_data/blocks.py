@@ -1,0 +1,97 @@
+"""Draws from one pile of labelled rows: blocks share no row, a draw asks about one block and learns from the others.
+
+Blocks are then the independent units of every interval. Rows of one group (a patient, a household) stay together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metastudy.errors import DataError
+
+MOST, FEWEST = 20, 6
+"""Blocks. Fewer than six cannot decide anything at the 5% level, and ten not among twenty methods; with more, each has
+too few rows for a ranking to be judged."""
+EACH = 2  # rows of each class that a block should have, where that leaves `FEWEST` blocks
+
+
+def groups_of_classes(labels: np.ndarray, groups: np.ndarray) -> list[int]:
+    """How many groups hold each class 0, 1, ...; a group with several classes counts for each."""
+    return [len(np.unique(groups[labels == c])) for c in range(int(labels.max()) + 1)]
+
+
+def n_blocks(labels: np.ndarray, groups: np.ndarray, shots: int, names: Sequence[str], what: str) -> int:
+    """How many blocks: `MOST`, or so many that each has `EACH` of every class (or one), and the others `shots`.
+
+    Raises DataError where these are fewer than `FEWEST`: it says what would do.
+    """
+    counts = groups_of_classes(labels, groups)
+    smallest = int(np.argmin(counts))
+    most = min(MOST, max(FEWEST, counts[smallest] // EACH))
+    for blocks in range(most, FEWEST - 1, -1):
+        if all(n >= blocks and n - -(-n // blocks) >= shots for n in counts):
+            return blocks
+    left = counts[smallest] - -(-counts[smallest] // FEWEST)
+    hint = (
+        f"with so few, --shots up to {left} would do"
+        if counts[smallest] >= FEWEST and left
+        else (f"{FEWEST} of each class are the fewest")
+    )
+    raise DataError(
+        f"{what}: class {names[smallest]!r} has {counts[smallest]} examples; for --shots {shots}, {FEWEST} parts that "
+        f"share none need at least {max(FEWEST, _enough(shots))} of each class; {hint}"
+    )
+
+
+def _enough(shots: int) -> int:
+    n = FEWEST
+    while n - -(-n // FEWEST) < shots:
+        n += 1
+    return n
+
+
+def deal(labels: np.ndarray, groups: np.ndarray, blocks: int, rng: np.random.Generator) -> np.ndarray:
+    """Block (0, 1, ...) of each row: every class is spread as evenly as whole groups allow. (N,) -> (N,).
+
+    Groups of the rarest class are dealt first, each to the block that has fewest of it.
+    """
+    found = np.full(len(labels), -1)
+    n_classes = int(labels.max()) + 1
+    held = np.zeros((blocks, n_classes), dtype=int)
+    for c in np.argsort(np.bincount(labels, minlength=n_classes), kind="stable"):
+        own = rng.permutation(np.unique(groups[(labels == c) & (found < 0)]))
+        for group in own:
+            rows = groups == group
+            order = rng.permutation(blocks)
+            block = order[np.lexsort((held.sum(1)[order], held[order, c]))[0]]
+            found[rows] = block
+            held[block] += np.bincount(labels[rows], minlength=n_classes)
+    return found
+
+
+def draw(
+    labels: np.ndarray, groups: np.ndarray, block_of: np.ndarray, block: int, shots: int, most: int,
+    rng: np.random.Generator,
+) -> tuple[list[list[int]], list[int]]:  # fmt: skip
+    """Support, `shots` rows of each class from other blocks and different groups, and at most `most` rows of `block`.
+
+    The query keeps one row of each class at least. Raises DataError where a class has too few groups outside.
+    """
+    support, taken = [], set()
+    for c in range(int(labels.max()) + 1):
+        rows = rng.permutation(np.flatnonzero((labels == c) & (block_of != block)))
+        own = []
+        for row in rows.tolist():
+            if groups[row] not in taken and len(own) < shots:
+                own.append(row)
+                taken.add(groups[row])
+        if len(own) < shots:
+            raise DataError(f"class {c} has {len(own)} groups outside of a part, {shots} are asked for; lower --shots")
+        support.append(own)
+    query = rng.permutation(np.flatnonzero(block_of == block))
+    if len(query) > most:
+        first = [query[np.flatnonzero(labels[query] == c)[0]] for c in np.unique(labels[query])]
+        query = np.concatenate([first, [row for row in query if row not in set(first)]])[:most]
+    return support, sorted(int(row) for row in query)

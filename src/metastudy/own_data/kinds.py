@@ -1,0 +1,24 @@
+"""The kinds of data that there are. Each is imported when it is asked for: a command that lists them starts at once."""
+
+from __future__ import annotations
+
+import importlib
+
+from metastudy.errors import ParameterError
+from metastudy.own_data.kind import Kind
+from metastudy.parameters import nearest
+
+KINDS = {
+    "search": ("metastudy.own_data.search", "SearchKind"),
+    "summarization": ("metastudy.own_data.summarization", "SummarizationKind"),
+    "diagnosis": ("metastudy.own_data.diagnosis", "DiagnosisKind"),
+    "classification": ("metastudy.own_data.classification", "ClassificationKind"),
+}
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of that name. Raises ParameterError naming them all."""
+    if name not in KINDS:
+        raise ParameterError(f"kind {name!r} is none of {', '.join(KINDS)}{nearest(name, list(KINDS))}")
+    module, found = KINDS[name]
+    return getattr(importlib.import_module(module), found)()
