@@ -29,27 +29,27 @@ def n_blocks(labels: np.ndarray, groups: np.ndarray, shots: int, names: Sequence
     """
     counts = groups_of_classes(labels, groups)
     smallest = int(np.argmin(counts))
-    most = min(MOST, max(FEWEST, counts[smallest] // EACH))
-    for blocks in range(most, FEWEST - 1, -1):
-        if all(n >= blocks and n - -(-n // blocks) >= shots for n in counts):
-            return blocks
-    left = counts[smallest] - -(-counts[smallest] // FEWEST)
-    hint = (
-        f"with so few, --shots up to {left} would do"
-        if counts[smallest] >= FEWEST and left
-        else (f"{FEWEST} of each class are the fewest")
-    )
+    if found := _possible(counts[smallest], shots):
+        return found
+    left = max((k for k in range(1, shots) if _possible(counts[smallest], k)), default=0)
+    hint = f"with so few, --shots up to {left} would do" if left else f"{FEWEST} of each class are the fewest"
     raise DataError(
         f"{what}: class {names[smallest]!r} has {counts[smallest]} examples; for --shots {shots}, {FEWEST} parts that "
-        f"share none need at least {max(FEWEST, _enough(shots))} of each class; {hint}"
+        f"share none need at least {_enough(shots)} of each class; {hint}"
     )
+
+
+def _possible(n: int, shots: int) -> int:
+    """The most blocks for a class of n groups; 0 where there are none."""
+    for blocks in range(min(MOST, max(FEWEST, n // EACH)), FEWEST - 1, -1):
+        if n >= blocks and n - -(-n // blocks) >= shots:
+            return blocks
+    return 0
 
 
 def _enough(shots: int) -> int:
-    n = FEWEST
-    while n - -(-n // FEWEST) < shots:
-        n += 1
-    return n
+    """How many groups of a class are enough."""
+    return next(n for n in range(FEWEST, 2 * shots + 2 * FEWEST) if _possible(n, shots))
 
 
 def deal(labels: np.ndarray, groups: np.ndarray, blocks: int, rng: np.random.Generator) -> np.ndarray:

@@ -11,13 +11,15 @@ import sys
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
-
-from pydantic.fields import FieldInfo
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from metastudy.errors import MetastudyError
-from metastudy.own_data.kind import COMPARING, Kind, option
 from metastudy.own_data.kinds import KINDS, kind_of
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from metastudy.own_data.kind import Kind
 
 EXITS = (
     "exit codes: 0 done; 2 the command or the data cannot be used (one line says why, nothing was written); 1 another "
@@ -61,6 +63,8 @@ def _add_kind(kinds: Any, name: str, predicting: bool, run: Any, build: bool) ->
     if not build:
         kinds.add_parser(name, help=HELP[name])
         return
+    from metastudy.own_data.kind import COMPARING, option
+
     kind = kind_of(name)
     verb = "predict" if predicting else "compare"
     examples = "\n".join(f"  metastudy {verb} {name} {e}" for e in _examples(kind, predicting))
@@ -128,24 +132,28 @@ def _compare(given: dict[str, Any]) -> int:
 
     found = compare(given.pop("kind"), given.pop("path"), say=print, **given)
     print()
-    for shots in found.prepared.family.shots:
-        print(_table(found.table[found.table["shots"] == shots], found.prepared.metric, shots))
-        print()
+    print(wide(found))
+    print()
     print(found)
     print(f"\nwritten to {found.folder}: report.html, figure.png, summary.csv, scores.csv, draws.csv, manifest.json")
     return 0
 
 
-def _table(rows: Any, metric: str, shots: int) -> str:
-    """Fixed-width lines of one number of shots."""
-    width = max(len(m) for m in rows["method"])
-    lines = [f"{f'k = {shots}':<{width}}  {metric:<22}  {'gain':<25}  {'p':<7}"]
-    for r in rows.itertuples():
-        mean = f"{r.mean:.3f} [{r.low:.3f}, {r.high:.3f}]"
-        gain = "" if r.verdict == "reference" else f"{r.gain:+.3f} [{r.gain_low:+.3f}, {r.gain_high:+.3f}]"
-        p = "" if r.verdict == "reference" else f"{r.p_adjusted:.2g}"
-        lines.append(f"{r.method:<{width}}  {mean:<22}  {gain:<25}  {p:<7}  {r.verdict}")
-    return "\n".join(lines)
+def wide(found: Any) -> str:
+    """Methods by number of shots in fixed width, the best at the most shots first."""
+    prepared, table = found.prepared, found.table
+    shots = prepared.family.shots
+    last = table[table["shots"] == shots[-1]].sort_values("mean", ascending=prepared.lower_is_better, kind="stable")
+    marks = {"better": "+", "worse": "-", "undecided": " ", "reference": "="}
+    cells = {(r.method, r.shots): f"{r.mean:.3f} [{r.low:.3f}, {r.high:.3f}] {marks[r.verdict]}"
+             for r in table.itertuples()}  # fmt: skip
+    width = max(map(len, [*last["method"], prepared.metric]))
+    rows = [[f"{prepared.metric:<{width}}", *(f"k = {k}" for k in shots)]]
+    rows += [[f"{m:<{width}}", *(cells[m, k] for k in shots)] for m in last["method"]]
+    wider = max(map(len, cells.values()))
+    lines = ["  ".join([row[0], *(f"{c:<{wider}}" for c in row[1:])]).rstrip() for row in rows]
+    told = f"+ better, - worse than {prepared.reference} (paired, Holm-adjusted p < .05; intervals 95%)"
+    return "\n".join([*lines, told])
 
 
 def _predict(given: dict[str, Any]) -> int:
@@ -153,9 +161,12 @@ def _predict(given: dict[str, Any]) -> int:
 
     out = given.pop("out", None)
     names = ("kind", "path", "new", "method")
-    table = predict(*(given.pop(name) for name in names), out=out, **given)
+    first = [given.pop(name) for name in names]
+    table = predict(*first, out=out, **given)
     if out is None:
-        print(table.to_csv(index=False, lineterminator="\n"), end="")
+        from metastudy.tables import to_bytes
+
+        print(to_bytes(table).decode(), end="")
     else:
         print(f"{len(table):,} rows written to {out}")
     return 0

@@ -58,10 +58,10 @@ class DiagnosisKind(Kind):
         family = _family(patients, options)
         methods, learned = line_up()
         config = TrainConfig(steps=60 if options.quick else 200)
+        others = (m.name for m in classical() if m.name != REFERENCE)
         return Prepared(
-            family, tuple(methods), config, "auroc", (REFERENCE, *(m.name for m in classical() if m.name != REFERENCE),
-            Scratch().name), len(patients.diagnosis), "labelled patients of each class", facts=facts,
-            notes=(*notes, *learned, *LIMITS),
+            family, tuple(methods), config, "auroc", (REFERENCE, *others, Scratch().name), len(patients.diagnosis),
+            "labelled patients of each class", "patients", facts=facts, notes=(*notes, *learned, *LIMITS),
         )  # fmt: skip
 
     def ask(self, options: DiagnosisOptions, method: str, new: Path | None) -> Asked:
@@ -72,9 +72,7 @@ class DiagnosisKind(Kind):
         for name in asked:
             if is_numeric_dtype(patients.columns[name]) and not is_numeric_dtype(asked[name]):
                 text = next(v for v in asked[name].dropna() if not _number(v))
-                raise DataError(
-                    f"{new.name}: column {name!r} holds {text!r}; expected numbers, as in the labelled data"
-                )
+                raise DataError(f"{new.name}: column {name!r} holds {text!r}; expected numbers, as labelled rows have")
         counts = np.bincount(patients.diagnosis, minlength=2)
         if (n := len(patients.diagnosis)) ** 2 * patients.columns.shape[1] > CELLS:
             raise DataError(f"{options.path.name} has {n} labelled patients, too many to adapt to; give a sample")
@@ -148,7 +146,11 @@ def read_patients(options: DiagnosisOptions, few: bool = False) -> tuple[Patient
         raise DataError(f"the columns become {wide} columns of numbers, up to {WIDEST} are read; --drop some, for "
                         f"example {widest!r}")  # fmt: skip
     y = (frame[target].map(as_text) == sick).to_numpy(int)
-    task = frame[options.task].map(as_text).to_numpy(str) if options.task else np.full(len(frame), options.path.stem)
+    task = (
+        frame[options.task].map(as_text).to_numpy(object)
+        if options.task
+        else np.full(len(frame), options.path.stem, dtype=object)
+    )
     group = frame[options.group].map(as_text).to_numpy(str) if options.group else np.arange(len(frame)).astype(str)
     patients = Patients(columns.reset_index(drop=True), y, task, group)
     if not few:
@@ -206,7 +208,7 @@ def _large_enough(patients: Patients, shots: int, names: tuple[str, str]) -> tup
 
 
 def _family(patients: Patients, options: DiagnosisOptions) -> OwnPatients:
-    draws = options.draws or (12 if options.quick else 30)
+    draws = options.draws or (20 if options.quick else 40)
     return OwnPatients(patients, options.shots, most_columns(patients.columns), draws)
 
 

@@ -83,7 +83,7 @@ def _advice(prepared: Prepared, scores: pd.DataFrame, shots: int) -> Advice:
     simple = [m for m in rivals if m in prepared.classical]
     with_ = f"With {shots} {prepared.unit if shots > 1 else _one(prepared.unit)}"
     if best in prepared.classical or not simple:
-        also = f" (not told apart from it: {', '.join(rivals)})" if rivals else " (shown to be better than all others)"
+        also = f" (not told apart from it: {_some(rivals)})" if rivals else " (shown to be better than all others)"
         return Advice(shots, best, best, rivals, None, f"{with_}: use {best}{also}.")
     use = simple[0]
     needed = _needed(prepared, scores, best, use, shots)
@@ -93,13 +93,17 @@ def _advice(prepared: Prepared, scores: pd.DataFrame, shots: int) -> Advice:
         more = f"they seem to be so alike ({seems}) that more labels would hardly help"
     else:
         more = (
-            f"if the difference is what it seems ({seems}), about {needed:,} {prepared.unit} would decide, and there "
-            f"are {prepared.labelled:,}"
+            f"if the difference is what it seems ({seems}), about {needed:,} {prepared.counted} would decide, and "
+            f"there are {prepared.labelled:,}"
         )
     return Advice(
         shots, best, use, rivals, needed,
         f"{with_}: the data cannot decide between {best} and {use}, which is simpler: use {use}; {more}.",
     )  # fmt: skip
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _one(unit: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from metastudy.errors import ParameterError
-from metastudy.own_data.kind import Kind
-from metastudy.parameters import nearest
+
+if TYPE_CHECKING:
+    from metastudy.own_data.kind import Kind
 
 KINDS = {
     "search": ("metastudy.own_data.search", "SearchKind"),
@@ -19,6 +22,8 @@ KINDS = {
 def kind_of(name: str) -> Kind:
     """The kind of that name. Raises ParameterError naming them all."""
     if name not in KINDS:
-        raise ParameterError(f"kind {name!r} is none of {', '.join(KINDS)}{nearest(name, list(KINDS))}")
+        close = get_close_matches(name, KINDS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ParameterError(f"kind {name!r} is none of {', '.join(KINDS)}{hint}")
     module, found = KINDS[name]
     return getattr(importlib.import_module(module), found)()
