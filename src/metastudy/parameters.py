@@ -97,6 +97,12 @@ class ABComparison(Parameters):
     visits: Count  # of simulated users to each query
 
 
+class OwnData(Parameters):
+    rows: Annotated[int, Field(ge=100, le=6000)]  # labelled rows that we pretend to have
+    shots: Counts
+    short: bool  # fewer draws and shorter training
+
+
 MODELS: dict[str, type[Parameters]] = {
     "00_start_here": StartHere,
     "01_data_preparation": DataPreparation,
@@ -106,6 +112,7 @@ MODELS: dict[str, type[Parameters]] = {
     "05_medical_diagnosis": MedicalDiagnosis,
     "06_semantic_search": SemanticSearch,
     "07_ab_comparison": ABComparison,
+    "08_your_own_data": OwnData,
 }
 
 

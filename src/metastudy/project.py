@@ -26,6 +26,7 @@ STEPS: dict[str, tuple[str, ...]] = {
         "05_medical_diagnosis",
         "06_semantic_search",
     ),
+    "08_your_own_data": (),
 }
 """Notebook to the notebooks whose results it reads; written in an order in which they can run."""
 

@@ -238,4 +238,4 @@ def test_the_line_up_is_the_studys_and_says_where_g_comes_from(monkeypatch: pyte
     monkeypatch.setattr(diagnosis, "MODEL", "results/none.safetensors")
     methods, notes = line_up()
     assert type(methods[-1]).__name__ == "TabularMethod" and methods[-1].name == "g"
-    assert "results/none.safetensors is absent" in notes[0]
+    assert "results/none.safetensors, with g of the study, is absent" in notes[0]

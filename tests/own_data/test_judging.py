@@ -53,7 +53,7 @@ def test_the_table_has_paired_gains_adjusted_within_a_number_of_shots() -> None:
 def test_a_clear_winner_is_recommended() -> None:
     (advice,) = judging.advice(_prepared(), _scores(CLEAR))
     assert (advice.use, advice.rivals, advice.needed) == ("g", (), None)
-    assert advice.sentence == "With 5 labelled numbers: use g (shown to be better than all others)."
+    assert advice.sentence == 'With 5 labelled numbers: use "g" (shown to be better than all others).'
     (other,) = judging.advice(_prepared(lower_is_better=False), _scores(CLEAR))
     assert other.use == "bad"
 
@@ -61,7 +61,7 @@ def test_a_clear_winner_is_recommended() -> None:
 def test_a_classical_method_is_preferred_where_nothing_is_shown_to_be_better() -> None:
     (advice,) = judging.advice(_prepared(), _scores({**CLEAR, "g": (4.9, 0.3)}))
     assert (advice.best, advice.use) == ("g", "mean")
-    assert "cannot decide between g and mean" in advice.sentence
+    assert 'cannot decide between "g" and "mean"' in advice.sentence
     assert "there are 100" in advice.sentence
 
 
@@ -109,4 +109,4 @@ def test_the_figure_shows_the_reference_g_and_the_best() -> None:
     assert drawn_methods(prepared, table) == ["mean", "near", "bad", "g"]
     figure = draw(prepared, table, scores)
     assert [len(ax.lines) > 0 for ax in figure.axes] == [True, True]
-    assert "gain over mean" in figure.axes[1].get_ylabel()
+    assert figure.axes[1].get_title() == "above 0: lower, so better, than mean"

@@ -93,6 +93,7 @@ class DiagnosisKind(Kind):
         )  # fmt: skip
 
 
+HERE = "learned here from scikit-learn's two medical tables"
 LIMITS = (
     "The intervals are about these patients: parts of one table tell nothing about other hospitals (--task does).",
     "Every number of labelled patients has as many healthy as sick ones; what is diagnosed has the table's own share.",
@@ -105,15 +106,17 @@ def line_up() -> tuple[list[Method], list[str]]:
     single = [TabularMethod(m.name, (m,)) for m in disease_mappings()]
     others = alone(MAML(), RidgeHead(initial_scale=2.0), Prototypes())
     learning: list[Method] = [*classical(), Scratch(), FineTuned(), pooled(), *others, *single]
-    note = "All methods that learn from earlier tasks, but g, learned here from scikit-learn's two medical tables."
     if not Project.at().path(MODEL).is_file():
         g = TabularMethod("g", disease_mappings(), trainings=TRAININGS)
-        return [*learning, g], [f"{note[:28]} learned here from scikit-learn's two medical tables: {MODEL} is absent."]
+        return [*learning, g], [
+            f"Methods that learn from earlier tasks {HERE}: {MODEL}, with g of the study, is absent."
+        ]
     model = load_g()
     members = [StoredDiagnosis(f"{m.name} of g", model, m.name) for m in model.learner.mappings]
     known = ", ".join(model.about["trained on"] + model.about["stopped by"])
     return [*learning, *members, StoredDiagnosis(UNORIENTED, model, oriented=False), StoredDiagnosis("g", model)], [
-        note, f"g learned from public tables of {known}: on one of these its result says nothing about a new disease.",
+        f"Methods that learn from earlier tasks, but g and its members, {HERE}.",
+        f"g learned from public tables of {known}: on one of these its result says nothing about a new disease.",
     ]  # fmt: skip
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib
-
-matplotlib.use("Agg", force=False)
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -35,14 +32,11 @@ def draw(prepared: Prepared, table: pd.DataFrame, scores: pd.DataFrame) -> Figur
     figure, (left, right) = plt.subplots(1, 2, figsize=(12.6, 4.6))
     shots_panel(left, table, methods, palette)
     left.set(xlabel=EXAMPLES, ylabel=label(prepared.metric))
-    gains = table[table["method"] != prepared.reference]
-    gains = gains.assign(mean=gains["gain"], low=gains["gain_low"], high=gains["gain_high"])
-    right.axhline(0, color="0.35", linewidth=1.4)
+    gains = table.assign(mean=table["gain"], low=table["gain_low"].fillna(0), high=table["gain_high"].fillna(0))
     shots_panel(right, gains, methods, palette)
-    better = "below" if prepared.lower_is_better else "above"
-    right.set(xlabel=EXAMPLES, ylabel=f"{label(prepared.metric)}: gain over {prepared.reference}")
-    right.set_title(f"above the line: better than {prepared.reference}" if better == "above" else
-                    f"above the line: lower, and so better, than {prepared.reference}", fontsize=10)  # fmt: skip
+    right.set(xlabel=EXAMPLES, ylabel=f"gain in {label(prepared.metric)}")
+    higher = "lower, so better," if prepared.lower_is_better else "better"
+    right.set_title(f"above 0: {higher} than {prepared.reference}", fontsize=10)
     handles, names = left.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", frameon=False, title="method (95% interval)")
     plt.close(figure)

@@ -84,7 +84,7 @@ def _advice(prepared: Prepared, scores: pd.DataFrame, shots: int) -> Advice:
     with_ = f"With {shots} {prepared.unit if shots > 1 else _one(prepared.unit)}"
     if best in prepared.classical or not simple:
         also = f" (not told apart from it: {_some(rivals)})" if rivals else " (shown to be better than all others)"
-        return Advice(shots, best, best, rivals, None, f"{with_}: use {best}{also}.")
+        return Advice(shots, best, best, rivals, None, f'{with_}: use "{best}"{also}.')
     use = simple[0]
     needed = _needed(prepared, scores, best, use, shots)
     c = found[use]
@@ -98,12 +98,12 @@ def _advice(prepared: Prepared, scores: pd.DataFrame, shots: int) -> Advice:
         )
     return Advice(
         shots, best, use, rivals, needed,
-        f"{with_}: the data cannot decide between {best} and {use}, which is simpler: use {use}; {more}.",
+        f'{with_}: the data cannot decide between "{best}" and "{use}", which is simpler: use "{use}"; {more}.',
     )  # fmt: skip
 
 
 def _some(names: tuple[str, ...]) -> str:
-    return "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return ", ".join(f'"{name}"' for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _one(unit: str) -> str:
