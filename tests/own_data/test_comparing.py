@@ -12,9 +12,10 @@ import pytest
 
 from metastudy.errors import DataError, ParameterError
 from metastudy.evaluate import cross_validate
-from metastudy.own_data import kinds
+from metastudy.own_data import kinds, running
 from metastudy.own_data.command import main
 from metastudy.own_data.comparing import Compared, compare, predict
+from metastudy.own_data.keeping import Kept
 from metastudy.project import sha256
 
 
@@ -80,6 +81,45 @@ def test_it_says_how_long_the_rest_will_take(data: Path, tmp_path: Path) -> None
     compare("toy", data, say=said.append, target="x", out=tmp_path / "out", jobs=1)
     assert any("2 of 16 draws took" in line and "the others will take about" in line for line in said)
     assert "numbers: 100" in said
+
+
+def test_an_interrupted_run_goes_on_with_what_had_not_finished(
+    data: Path, tmp_path: Path, found: Compared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, typed = tmp_path / "cut", ["compare", "toy", str(data), "--target", "x", "--jobs", "1"]
+    real, scored, cut = running.score_tasks, [], True
+
+    def stops(family, fold, specs, fitted, name, seed):
+        scored.append(name)
+        if cut and name == "bad" and scored.count("bad") == 2:  # after the first draws, in the middle of the others
+            raise KeyboardInterrupt
+        return real(family, fold, specs, fitted, name, seed)
+
+    monkeypatch.setattr(running, "score_tasks", stops)
+    assert main([*typed, "--out", str(out)]) == 130
+    assert "goes on" in capsys.readouterr().err
+    assert [p.name for p in out.iterdir()] == [".partial"] and len(list((out / ".partial").iterdir())) == 2
+    scored.clear()
+    cut = False
+    assert main([*typed, "--out", str(out)]) == 0
+    assert "2 of 4 methods were kept" in capsys.readouterr().out
+    assert set(scored) == {"bad", "g"}
+    assert (out / "scores.csv").read_bytes() == (found.folder / "scores.csv").read_bytes()
+    assert not (out / ".partial").exists()
+    again = tmp_path / "other"
+    monkeypatch.setattr(running, "score_tasks", real)
+    compare("toy", data, target="x", out=again, jobs=1, seed=1)
+    assert (again / "manifest.json").is_file()
+
+
+def test_other_options_reuse_nothing(data: Path, tmp_path: Path, found: Compared) -> None:
+    kept = Kept(tmp_path, found.prepared, found.specs, 0)
+    method = found.prepared.methods[0]
+    kept.put(method, found.scores, found.took[method.name])
+    pd.testing.assert_frame_equal(kept.get(method)[0], found.scores)
+    assert kept.get(found.prepared.methods[1]) is None
+    assert Kept(tmp_path, found.prepared, found.specs, 1).get(method) is None
+    assert Kept(tmp_path, found.prepared, found.specs[1:], 0).get(method) is None
 
 
 @pytest.mark.parametrize(

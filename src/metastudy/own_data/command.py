@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"metastudy: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("metastudy: interrupted; nothing was written", file=sys.stderr)
+        print("metastudy: interrupted; the same command goes on with what had not finished", file=sys.stderr)
         return 130
 
 

@@ -23,6 +23,7 @@ from metastudy.errors import DataError, ParameterError
 from metastudy.families.base import TaskSpec
 from metastudy.own_data import judging, writing
 from metastudy.own_data.judging import Advice
+from metastudy.own_data.keeping import Kept
 from metastudy.own_data.kind import Options, Prepared, checked
 from metastudy.own_data.kinds import kind_of
 from metastudy.own_data.running import Took, run
@@ -54,7 +55,8 @@ def compare(kind: str, path: Path | str, say: Callable[[str], None] | None = Non
     """Compare every method on the data at `path`, and write what was found to `out`.
 
     `options` are those of the kind (`metastudy compare KIND --help`), with _ for -. `say` gets lines about the way.
-    Raises ParameterError and DataError before anything long is computed; then nothing is written.
+    Where a run was interrupted, the same call goes on with the methods that had not finished. Raises ParameterError
+    and DataError before anything long is computed; then nothing is written.
     """
     say = say or (lambda line: None)
     began = time.perf_counter()
@@ -67,12 +69,14 @@ def compare(kind: str, path: Path | str, say: Callable[[str], None] | None = Non
     for name, value in prepared.facts.items():
         say(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
     specs = tuple(prepared.family.freeze(np.random.default_rng(found.seed)))
-    scores, took = run(prepared, specs, found.seed, found.jobs, say)
+    kept = Kept(folder, prepared, specs, found.seed)
+    scores, took = run(prepared, specs, found.seed, found.jobs, say, kept)
     result = Compared(
         kind, found, prepared, specs, scores, judging.table(prepared, scores), tuple(judging.advice(prepared, scores)),
         took, time.perf_counter() - began, folder,
     )  # fmt: skip
     writing.write(result)
+    kept.remove()
     return result
 
 

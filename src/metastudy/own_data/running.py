@@ -15,6 +15,7 @@ from tqdm import tqdm
 from metastudy.evaluate import score_tasks
 from metastudy.families.base import Family, TaskSpec
 from metastudy.methods import Fitted, Method
+from metastudy.own_data.keeping import Kept
 from metastudy.own_data.kind import Prepared
 from metastudy.progress import watched
 from metastudy.study import one_thread
@@ -35,36 +36,51 @@ class Took:
 
 
 def run(
-    prepared: Prepared, specs: Sequence[TaskSpec], seed: int, jobs: int, say: Callable[[str], None] = print
+    prepared: Prepared,
+    specs: Sequence[TaskSpec],
+    seed: int,
+    jobs: int,
+    say: Callable[[str], None] = print,
+    kept: Kept | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Took]]:
     """Tidy scores (`tables.SCORES`) of every method on every draw, and how long each took.
 
-    `say` gets one line: how long the rest will take. Bars are drawn on stderr where somebody looks on.
+    `say` gets one line: how long the rest will take. Bars are drawn on stderr where somebody looks on. Methods that
+    `kept` has are not run again, and those that finish are kept.
     """
     family, quiet = prepared.family, not watched()
+    found = {m.name: known for m in prepared.methods if kept and (known := kept.get(m))}
+    methods = [m for m in prepared.methods if m.name not in found]
+    if found:
+        say(f"{len(found)} of {len(prepared.methods)} methods were kept from an interrupted run")
     first, rest = specs[:FIRST], specs[FIRST:]
     blocks = [rest[i : i + BLOCK] for i in range(0, len(rest), BLOCK)]
     began = time.perf_counter()
     fits = joblib.Parallel(jobs, return_as="generator")(
-        joblib.delayed(_begin)(family, m, prepared.config, seed, first) for m in prepared.methods
+        joblib.delayed(_begin)(family, m, prepared.config, seed, first) for m in methods
     )
-    bar = tqdm(fits, total=len(prepared.methods), desc="learning, first draws", unit="method", disable=quiet)
-    begun = list(bar)
-    spent = time.perf_counter() - began
-    per_draw = sum(took.draw for _, _, took in begun) / min(jobs, len(begun))
-    say(f"{len(first)} of {len(specs)} draws took {spent:.0f} s with learning; the others will take about "
-        f"{max(1, round(per_draw * len(rest)))} s")  # fmt: skip
-    work = [(m, fitted, b) for m, (fitted, _, _) in zip(prepared.methods, begun, strict=True) for b in blocks]
-    found = joblib.Parallel(jobs, return_as="generator")(
-        joblib.delayed(_scores)(family, fitted, m.name, seed, block) for m, fitted, block in work
+    begun = list(tqdm(fits, total=len(methods), desc="learning, first draws", unit="method", disable=quiet))
+    if begun:
+        spent = time.perf_counter() - began
+        left = sum(took.draw for _, _, took in begun) / min(jobs, len(begun)) * len(rest)
+        say(f"{len(first)} of {len(specs)} draws took {spent:.0f} s with learning; the others will take about "
+            f"{max(1, round(left))} s")  # fmt: skip
+    work = joblib.Parallel(jobs, return_as="generator")(
+        joblib.delayed(_scores)(family, fitted, m.name, seed, block)
+        for m, (fitted, _, _) in zip(methods, begun, strict=True)
+        for block in blocks
     )
-    scores = [own for _, own, _ in begun]
-    with tqdm(total=len(rest) * len(begun), desc="draws", unit="draw", disable=quiet) as bar:
-        for (_, _, block), own in zip(work, found, strict=True):
-            scores.append(own)
-            bar.update(len(block))
-    took = {m.name: own for m, (_, _, own) in zip(prepared.methods, begun, strict=True)}
-    return pd.concat(scores, ignore_index=True), took
+    with tqdm(total=len(rest) * len(methods), desc="draws", unit="draw", disable=quiet) as bar:
+        for method, (_, own, took) in zip(methods, begun, strict=True):
+            parts = [own]
+            for block in blocks:
+                parts.append(next(work))
+                bar.update(len(block))
+            found[method.name] = pd.concat(parts, ignore_index=True), took
+            if kept:
+                kept.put(method, *found[method.name])
+    scores = pd.concat([found[m.name][0] for m in prepared.methods], ignore_index=True)
+    return scores, {m.name: found[m.name][1] for m in prepared.methods}
 
 
 def _begin(

@@ -14,6 +14,7 @@ import pandas as pd
 from metastudy import tables
 from metastudy.errors import DataError, ParameterError
 from metastudy.own_data import drawing, page
+from metastudy.own_data.keeping import FOLDER
 from metastudy.project import Project, sha256, write_atomic
 from metastudy.study import code_version, package_versions
 
@@ -28,7 +29,7 @@ def check_folder(folder: Path) -> None:
     """Raises ParameterError where something else would be overwritten: only an earlier comparison may be."""
     if folder.is_file():
         raise ParameterError(f"--out {folder.name} is a file; expected a folder, which may not exist yet")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+    if folder.is_dir() and {p.name for p in folder.iterdir()} - {FOLDER} and not (folder / MANIFEST).is_file():
         raise ParameterError(f"--out {folder.name} holds files, but no earlier comparison; name another folder")
 
 
