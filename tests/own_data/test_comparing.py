@@ -127,7 +127,9 @@ def test_other_options_reuse_nothing(data: Path, tmp_path: Path, found: Compared
     [
         ({}, "--target ..."),
         ({"target": "x", "shot": (1,)}, "unknown option 'shot'; did you mean 'shots'"),
-        ({"target": "x", "seed": "1"}, "--seed '1'"),
+        ({"target": "x", "seed": "1"}, "--seed 1: input should be a valid integer"),
+        ({"target": "x", "shots": ()}, "expected one number or more"),
+        ({"target": "x", "shots": (5, 0)}, "--shots 5 0: expected one number or more, 1 or larger"),
         ({"target": "x", "jobs": 0}, "--jobs 0"),
     ],
 )

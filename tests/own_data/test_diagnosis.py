@@ -175,7 +175,7 @@ def test_what_was_read_and_left_out_is_told(tmp_path: Path) -> None:
         ({}, {"shots": (60,)}, DataError, "shots up to"),
         ({"person": [None, *range(89)]}, {"group": "person"}, DataError, "column 'person' is empty in line 2"),
         ({}, {"drop": ("age", "pain", "ward", "weight", "hospital", "person")}, DataError, "no column left"),
-        ({}, {"shots": (0,)}, ParameterError, "shots of own_diagnosis"),
+        ({}, {"shots": (99,)}, ParameterError, "--shots 99; expected up to 50"),
     ],
 )
 def test_bad_tables_are_refused_in_one_line(

@@ -91,6 +91,17 @@ def test_methods_that_are_the_same_need_no_more_labels() -> None:
     assert advice.use == "mean" and advice.needed is None
 
 
+def test_too_few_units_are_told() -> None:
+    prepared = _prepared()
+    assert judging.too_few(prepared, _scores(CLEAR, blocks=12)) == ()
+    (note,) = judging.too_few(prepared, _scores(CLEAR, blocks=6))
+    assert note.startswith("6 parts of the data are too few to tell 4 methods apart")
+    table = judging.table(prepared, _scores(CLEAR, blocks=6))  # and it is true: the clearest difference is undecided
+    assert set(table["verdict"]) == {"reference", "undecided"}
+    assert set(judging.table(prepared, _scores(CLEAR, blocks=7))["verdict"]) >= {"better", "worse"}
+    assert judging.too_few(prepared, _scores(CLEAR, blocks=7)) == ()
+
+
 @pytest.mark.parametrize(
     ("unit", "one"),
     [

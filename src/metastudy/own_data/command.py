@@ -129,12 +129,15 @@ def _shown(default: object) -> str:
 
 def _compare(given: dict[str, Any]) -> int:
     from metastudy.own_data.comparing import compare
+    from metastudy.own_data.judging import too_few
 
     found = compare(given.pop("kind"), given.pop("path"), say=print, **given)
     print()
     print(wide(found))
     print()
     print(found)
+    for note in too_few(found.prepared, found.scores):
+        print(note)
     print(f"\nwritten to {found.folder}: report.html, figure.png, summary.csv, scores.csv, draws.csv, manifest.json")
     return 0
 

@@ -45,6 +45,11 @@ class Compared:
     seconds: float
     folder: Path
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What limits the result."""
+        return (*judging.too_few(self.prepared, self.scores), *self.prepared.notes)
+
     def __str__(self) -> str:
         return "\n".join(a.sentence for a in self.advice)
 

@@ -125,6 +125,8 @@ def read_patients(options: DiagnosisOptions, few: bool = False) -> tuple[Patient
 
     Raises DataError and ParameterError as the options and `csv_file` say.
     """
+    if (most := max(options.shots)) > OwnPatients.max_shots:
+        raise ParameterError(f"--shots {most}; expected up to {OwnPatients.max_shots} of each class: more are not few")
     frame = read_csv(options.path)
     names = list(frame.columns)
     target = the_column(options.target, names, "--target")

@@ -60,6 +60,18 @@ def table(prepared: Prepared, scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def too_few(prepared: Prepared, scores: pd.DataFrame) -> tuple[str, ...]:
+    """A note, where so few units can never show a difference between so many methods, however large."""
+    n = scores["family"].nunique() if prepared.family.clustered else scores["task"].nunique()
+    rivals = len(prepared.methods) - 1
+    if 2 * rivals / 2**n < ALPHA:
+        return ()
+    return (
+        f"{n} parts of the data are too few to tell {rivals + 1} methods apart by a test, however different they are: "
+        "look at the means and their intervals, and label more examples.",
+    )
+
+
 def advice(prepared: Prepared, scores: pd.DataFrame) -> list[Advice]:
     """One for each number of shots.
 

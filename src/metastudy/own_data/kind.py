@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -33,7 +33,7 @@ class Options(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     path: Path
-    shots: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 5, 10), description="labelled examples to adapt to")
+    shots: tuple[int, ...] = Field((1, 5, 10), description="labelled examples to adapt to")
     draws: int | None = Field(None, ge=1, description="few-shot tasks drawn from the data; more narrow the intervals")
     seed: int = Field(0, ge=0, description="of the draws and of all training")
     jobs: int = Field(2, ge=1, description="processes")
@@ -43,6 +43,8 @@ class Options(BaseModel):
     @field_validator("shots")
     @classmethod
     def _ascending(cls, shots: tuple[int, ...]) -> tuple[int, ...]:
+        if not shots or min(shots) < 1:
+            raise ValueError("expected one number or more, 1 or larger")
         return tuple(sorted(set(shots)))
 
 
@@ -125,7 +127,9 @@ def _explain(error: Mapping[str, Any], valid: list[str]) -> str:
         return f"unknown option {name!r}{nearest(name, valid)} (options: {', '.join(valid)})"
     if error["type"] == "missing":
         return f"option {name!r} is missing: {option(name)} ..."
-    return f"{option(name)} {error['input']!r}: {error['msg'].lower()}"
+    given = error["input"]
+    typed = " ".join(map(str, given)) if isinstance(given, tuple | list) else str(given)
+    return f"{option(name)} {typed}: {error['msg'].removeprefix('Value error, ').lower()}"
 
 
 def option(name: str) -> str:

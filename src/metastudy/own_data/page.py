@@ -75,7 +75,7 @@ def page(found: Compared, figure: bytes) -> str:
         units=f"{families} parts of the data that share no query" if prepared.family.clustered else
         f"{found.scores['task'].nunique()} queries",
         direction="and lower is better" if prepared.lower_is_better else "and higher is better",
-        facts=facts, notes="".join(f"<li>{escape(n)}</li>" for n in prepared.notes) or "<li>nothing else</li>",
+        facts=facts, notes="".join(f"<li>{escape(n)}</li>" for n in found.notes) or "<li>nothing else</li>",
         commands=escape(commands), seconds=f"{found.seconds:.0f}", jobs=found.options.jobs,
     )  # fmt: skip
 

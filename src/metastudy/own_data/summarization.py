@@ -32,7 +32,6 @@ DRAWS, DRAWS_OF_A_DOMAIN = 10, 3
 QUERIES, FEW_QUERIES = 40, 10
 MAX_SHOTS = 20
 CLASSICAL = (*TOOLS, "from scratch", "random")
-ALPHA = 0.05
 
 
 class SummarizationOptions(Options):
@@ -68,7 +67,7 @@ class SummarizationKind(Kind):
         return Prepared(
             family, methods, _config(options), family.metrics[0], CLASSICAL, len(own),
             unit="labelled documents", counted="documents", facts=facts,
-            notes=(*_limits(g), *_about(family, specs, len(methods), left)),
+            notes=(*_limits(g), *_about(family, specs, left)),
         )  # fmt: skip
 
     def ask(self, options: SummarizationOptions, method: str, new: Path | None) -> Asked:
@@ -183,16 +182,11 @@ def _limits(g: Summarizer | None) -> tuple[str, ...]:
     )
 
 
-def _about(family: OwnDocuments, specs: Sequence[TaskSpec], n_methods: int, left: int) -> Iterator[str]:
+def _about(family: OwnDocuments, specs: Sequence[TaskSpec], left: int) -> Iterator[str]:
     n_units = len({spec.family for spec in specs})
     if len(family.own_domains) >= MIN_CLUSTERS:
         yield f"intervals and tests are over {n_units} domains, so that they speak of other domains like these"
     else:
         yield f"intervals and tests are over {n_units} draws of the documents, and speak of documents like these alone"
-    if 2 * (n_methods - 1) / 2**n_units >= ALPHA:
-        yield (
-            f"{n_units} of them are too few to tell {n_methods} methods apart, however different: see the means, and "
-            "give more domains, or one domain and more documents"
-        )
     if left > 0:
         yield f"{left:,} more documents are not used: --documents says how many are, at most"

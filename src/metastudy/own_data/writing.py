@@ -79,7 +79,7 @@ def _manifest(found: Compared) -> dict[str, object]:
         "reference": found.prepared.reference,
         "metric": found.prepared.metric,
         "advice": [a.sentence for a in found.advice],
-        "notes": list(found.prepared.notes),
+        "notes": list(found.notes),
         "code": code_version(project),
         "packages": package_versions(project.root),
         "platform": f"{platform.system()} {platform.machine()}",
