@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metastudy.beir import CORPUS, HEADER, QUERIES, read_corpus, read_qrels, read_queries
+from metastudy.beir import CORPUS, HEADER, QUERIES, read_corpus, read_qrels, read_queries, read_query_ids
 from metastudy.errors import DataError
 from metastudy.loaders.collections import read_beir, write_beir
 from toy_collections import toy, write
@@ -79,6 +79,9 @@ def test_marks_blank_lines_and_negative_grades_are_read(folder):
         ('["d2", "Heat"]', "corpus.jsonl line 2 is JSON, but a list; expected an object a line"),
         ("3", "line 2 is JSON, but a int"),
         ('{"id": "d2", "text": "Heat"}', "line 2 has no '_id', only 'id', 'text'; expected a string under it"),
+        ('{"Id": "d2", "text": "Heat"}', "has no '_id', only 'Id', 'text'; expected a string under it$"),
+        ('{"_id": "d2", "txt": "Heat"}', "line 2 has no 'text', only '_id', 'txt'.*; did you mean 'txt'"),
+        ('{"_ids": "d2", "text": "Heat"}', "line 2 has no '_id'.*; did you mean '_ids'"),
         ("{}", "line 2 has no '_id', only nothing"),
         ('{"_id": "d2", "title": "Heat"}', "line 2 has no 'text', only '_id', 'title'"),
         ('{"_id": 2, "text": "Heat"}', r"line 2: '_id' is a int \(2\); expected a string, in quotes"),
@@ -176,3 +179,34 @@ def test_ids_are_only_looked_up_where_they_are_given(folder):
     assert read_qrels(folder) == {"q9": {"d7": 1}}
     with pytest.raises(DataError, match="query 'q9' is unknown"):
         read_qrels(folder, queries=read_queries(folder))
+
+
+def test_an_unknown_id_is_set_beside_one_that_is_like_it(folder, monkeypatch):
+    write(folder, {"qrels/test.tsv": f"{HEAD}q1\td1\t1\nq1\tdd2\t1\n"})
+    with pytest.raises(DataError, match="line 3: page 'dd2' is unknown.*in this column\\?; did you mean 'd2'"):
+        read_qrels(folder, "test", read_queries(folder), read_corpus(folder))
+    monkeypatch.setattr("metastudy.beir.LOOKED_THROUGH", 1)
+    with pytest.raises(DataError, match="page 'dd2' is unknown; is it of this collection, in this column\\?$"):
+        read_qrels(folder, "test", read_queries(folder), read_corpus(folder))
+    write(folder, {"qrels/train.tsv": HEAD})
+    with pytest.raises(DataError, match="name one of test, train as part; did you mean 'train'"):
+        read_qrels(folder, "tran")
+
+
+def test_some_of_the_queries_are_named_by_their_ids(folder):
+    queries = read_queries(folder)
+    write(folder, {"ids.txt": "\ufeffq2\r\n\n q1 \nq2\n", "some.jsonl": '{"_id": "q2", "text": "other"}\n'})
+    assert read_query_ids(folder / "ids.txt", queries) == ["q2", "q1"]
+    assert read_query_ids(folder / "some.jsonl", queries) == ["q2"]
+    write(
+        folder, {"ids.txt": "q1\nq22\n", "some.jsonl": '{"id": "q2"}\n', "none.txt": " \n", "bad.txt": b"q1\nq\xfc\n"}
+    )
+    for name, message in (
+        ("ids.txt", "ids.txt line 2: query 'q22' is none of queries.jsonl; expected their ids; did you mean 'q2'"),
+        ("some.jsonl", "some.jsonl line 1 has no '_id', only 'id'"),
+        ("none.txt", "none.txt holds no query"),
+        ("bad.txt", r"bad.txt line 2: byte 2 \(0xfc\) is no UTF-8"),
+        ("absent.txt", "has no absent.txt"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_query_ids(folder / name, queries)

@@ -7,14 +7,16 @@ what is kept of 100,000 pages is their text. What the study itself downloads is 
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator
 from pathlib import Path
 from typing import Any
 
 from metastudy.errors import DataError
+from metastudy.parameters import nearest
 
 CORPUS, QUERIES, QRELS = "corpus.jsonl", "queries.jsonl", "qrels"
 HEADER = ("query-id", "corpus-id", "score")
+LOOKED_THROUGH = 20_000  # ids, for one that is like an unknown one
 Qrels = dict[str, dict[str, int]]
 """Query id -> page id -> grade; above 0 is relevant, the higher the more, 0 or below is judged and not relevant."""
 
@@ -63,7 +65,11 @@ def read_qrels(
     name = f"{QRELS}/{part}.tsv"
     parts = sorted(path.stem for path in (Path(folder) / QRELS).glob("*.tsv"))
     if part not in parts:
-        there = f"name one of {', '.join(parts)} as part" if parts else f"expected judgements, such as {QRELS}/test.tsv"
+        there = (
+            f"name one of {', '.join(parts)} as part{nearest(part, parts)}"
+            if parts
+            else f"expected judgements, such as {QRELS}/test.tsv"
+        )
         raise DataError(f"{Path(folder).name} has no {name}; {there}")
     found: Qrels = {}
     for number, line in _lines(Path(folder), name):
@@ -75,11 +81,41 @@ def read_qrels(
             query, page, grade = _judgement(row, line, where)
             for what, id_, known in (("query", query, queries), ("page", page, pages)):
                 if known is not None and id_ not in known:
-                    raise DataError(f"{where}: {what} {id_!r} is unknown; is it of this collection, in this column?")
+                    raise DataError(
+                        f"{where}: {what} {id_!r} is unknown; is it of this collection, in this column?"
+                        f"{_similar(id_, known)}"
+                    )
             if page in found.setdefault(query, {}):
                 raise DataError(f"{where}: query {query!r} and page {page!r} are judged twice; expected once")
             found[query][page] = grade
     return _some(found, name, "judgement")
+
+
+def read_query_ids(path: Path, queries: Container[str]) -> list[str]:
+    """Ids of some of the queries: `_id` of each line of a *.jsonl, or else each line of a file; in order, each once.
+
+    Raises DataError, with the line, for one that is none of `queries`, and as `read_queries`.
+    """
+    if path.suffix == ".jsonl":
+        ids = [
+            (number, _string(row, "_id", f"{path.name} line {number}"))
+            for number, row in _objects(path.parent, path.name)
+        ]
+    else:
+        ids = [(number, line.strip()) for number, line in _lines(path.parent, path.name) if line.strip()]
+    for number, id_ in ids:
+        if id_ not in queries:
+            raise DataError(
+                f"{path.name} line {number}: query {id_[:60]!r} is none of queries.jsonl; expected their ids"
+                f"{_similar(id_, queries)}"
+            )
+    return list(_some(dict.fromkeys(id_ for _, id_ in ids), path.name, "query"))
+
+
+def _similar(id_: str, known: Container[str]) -> str:
+    """A hint at a known id that differs in little, where few enough are known to look through."""
+    some = list(known) if isinstance(known, Collection) and len(known) <= LOOKED_THROUGH else []
+    return nearest(id_, some)
 
 
 def _judgement(row: list[str], line: str, where: str) -> tuple[str, str, int]:
@@ -123,7 +159,7 @@ def _objects(folder: Path, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
 def _string(row: dict[str, Any], key: str, where: str) -> str:
     if key not in row:
         there = ", ".join(map(repr, list(row)[:5])) or "nothing"
-        raise DataError(f"{where} has no {key!r}, only {there}; expected a string under it")
+        raise DataError(f"{where} has no {key!r}, only {there}; expected a string under it{nearest(key, list(row))}")
     if not isinstance(row[key], str):
         kind = type(row[key]).__name__
         raise DataError(f"{where}: {key!r} is a {kind} ({str(row[key])[:40]}); expected a string, in quotes")

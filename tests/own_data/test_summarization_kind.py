@@ -119,7 +119,7 @@ def test_a_plain_text_is_one_document(tmp_path):
     ("n", "values", "error", "told"),
     [
         (14, {"shots": (21,)}, ParameterError, "--shots 21: expected numbers from 1 to 20"),
-        (14, {"shots": ()}, ParameterError, "--shots without a number"),
+        (14, {"shots": ()}, ParameterError, "--shots .*expected one number or more"),
         (14, {"draws": 5}, ParameterError, "--draws 5: fewer than 6"),
         (9, {}, DataError, "9 documents.*expected 11 or more documents.*--shots 8 or fewer would do"),
         (

@@ -100,9 +100,8 @@ def _family(
     own: Sequence[Document], options: SummarizationOptions, g: Summarizer | None, asked: Sequence[Document] = ()
 ) -> OwnDocuments:
     """Raises ParameterError for shots that no task can hold, and for draws that can decide nothing."""
-    if not options.shots or max(options.shots) > MAX_SHOTS:
-        found = " ".join(map(str, options.shots)) or "without a number"
-        raise ParameterError(f"--shots {found}: expected numbers from 1 to {MAX_SHOTS}")
+    if max(options.shots) > MAX_SHOTS:
+        raise ParameterError(f"--shots {max(options.shots)}: expected numbers from 1 to {MAX_SHOTS}")
     n_domains = len({d.domain for d in own})
     if options.draws is not None and n_domains < MIN_CLUSTERS and options.draws < MIN_CLUSTERS:
         raise ParameterError(

@@ -172,7 +172,7 @@ def test_what_was_read_and_left_out_is_told(tmp_path: Path) -> None:
         ({"outcome": "no"}, {}, DataError, r"holds only 'no' \(90x\)"),
         ({"outcome": ["a", "b", "c"] * 30}, {}, DataError, "holds 3 values"),
         ({"outcome": ["yes"] * 4 + ["no"] * 86}, {}, DataError, "class 'yes' has 4 examples"),
-        ({}, {"shots": (60,)}, DataError, "shots up to"),
+        ({}, {"shots": (45,)}, DataError, "shots up to"),
         ({"person": [None, *range(89)]}, {"group": "person"}, DataError, "column 'person' is empty in line 2"),
         ({}, {"drop": ("age", "pain", "ward", "weight", "hospital", "person")}, DataError, "no column left"),
         ({}, {"shots": (99,)}, ParameterError, "--shots 99; expected up to 50"),
