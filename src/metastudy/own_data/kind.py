@@ -23,7 +23,7 @@ from metastudy.parameters import nearest
 from metastudy.tasks import Task
 from metastudy.train import TrainConfig
 
-COMPARING = ("shots", "draws", "jobs", "quick", "out")
+COMPARING = ("shots", "draws", "jobs", "quick", "out", "blocks", "max_queries")
 """Options that say how to compare, and mean nothing when the chosen method is used."""
 
 
