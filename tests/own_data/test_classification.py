@@ -81,7 +81,7 @@ def prepared(path: Path) -> Prepared:
         ({"drop": ["lenght"]}, ParameterError, "did you mean 'length'"),
         ({"group": "topic"}, ParameterError, "both --target and --group"),
         ({"text": None, "encoder": "minilm"}, ParameterError, "is for texts"),
-        ({"encoder": "bert"}, ParameterError, "'bert'"),
+        ({"encoder": "bert"}, ParameterError, "--encoder bert"),
         ({"target": "name"}, DataError, "class 'm0' has 1 row,.*one of 24 such classes"),
         ({"id": "sender"}, DataError, "id 'sender 0' comes in line 2 and again in line 14"),
         ({"shots": (1, 3, 8)}, DataError, "--shots 1 3 would do"),
