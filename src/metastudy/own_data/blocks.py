@@ -55,20 +55,40 @@ def _enough(shots: int) -> int:
 def deal(labels: np.ndarray, groups: np.ndarray, blocks: int, rng: np.random.Generator) -> np.ndarray:
     """Block (0, 1, ...) of each row: every class is spread as evenly as whole groups allow. (N,) -> (N,).
 
-    Groups of the rarest class are dealt first, each to the block that has fewest of it.
+    Groups of the rarest class are dealt first, large ones before small ones, in random order among their likes; each
+    goes to the block that has fewest rows of that class, of several to the smallest.
     """
+    members = _members(groups)
+    own = np.stack([np.bincount(labels[rows], minlength=int(labels.max()) + 1) for rows in members])
     found = np.full(len(labels), -1)
-    n_classes = int(labels.max()) + 1
-    held = np.zeros((blocks, n_classes), dtype=int)
-    for c in np.argsort(np.bincount(labels, minlength=n_classes), kind="stable"):
-        own = rng.permutation(np.unique(groups[(labels == c) & (found < 0)]))
-        for group in own:
-            rows = groups == group
-            order = rng.permutation(blocks)
-            block = order[np.lexsort((held.sum(1)[order], held[order, c]))[0]]
-            found[rows] = block
-            held[block] += np.bincount(labels[rows], minlength=n_classes)
+    held = np.zeros((blocks, own.shape[1]), dtype=int)
+    waiting = np.ones(len(members), dtype=bool)
+    for c in np.argsort((own > 0).sum(0), kind="stable"):
+        some = rng.permutation(np.flatnonzero(waiting & (own[:, c] > 0)))
+        for group in some[np.argsort(-own[some, c], kind="stable")].tolist():
+            block = np.lexsort((held.sum(1), held[:, c]))[0]
+            found[members[group]] = block
+            held[block] += own[group]
+        waiting[some] = False
     return found
+
+
+def check_both(labels: np.ndarray, block_of: np.ndarray, what: str) -> None:
+    """Raises DataError where a block lacks a class, since its groups hold several: then nothing can be ranked in it."""
+    n_classes = int(labels.max()) + 1
+    for block in range(int(block_of.max()) + 1):
+        if len(np.unique(labels[block_of == block])) < n_classes:
+            raise DataError(
+                f"{what}: groups that hold several classes leave a part without one of them; expected more groups: ask "
+                "for less with --shots, or leave --group out if rows are independent"
+            )
+
+
+def _members(groups: np.ndarray) -> list[np.ndarray]:
+    """The rows of each group."""
+    _, code = np.unique(groups, return_inverse=True)
+    order = np.argsort(code, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
 
 
 def draw(

@@ -35,28 +35,6 @@ def classes_of(labels: pd.Series, name: str) -> tuple[tuple[str, ...], np.ndarra
     return found, np.array([place.get(label, -1) for label in labels.where(there, None)])
 
 
-def blocks_of(y: np.ndarray, groups: Sequence[object], n_blocks: int, rng: np.random.Generator) -> np.ndarray:
-    """The block of each row, 0 to n_blocks - 1: classes spread as evenly as whole groups allow.
-
-    Groups are dealt out in random order, large ones first, class by class, each to the block with the fewest rows of
-    its commonest class; of several, to the smallest block. Shapes: y (N,) integers; groups of N names.
-    """
-    members: dict[object, list[int]] = {}
-    for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
-    dealt = list(members.values())
-    own = np.stack([np.bincount(y[rows], minlength=int(y.max()) + 1) for rows in dealt])  # (groups, classes)
-    order = rng.permutation(len(dealt))
-    counts, sizes = np.zeros((n_blocks, own.shape[1]), dtype=int), np.zeros(n_blocks, dtype=int)
-    found = np.full(len(y), -1)
-    for i in sorted(order, key=lambda i: (-len(dealt[i]), own[i].argmax())):  # stable: random among their likes
-        block = np.lexsort((sizes, counts[:, own[i].argmax()]))[0]
-        found[dealt[i]] = block
-        counts[block] += own[i]
-        sizes[block] += len(dealt[i])
-    return found
-
-
 def check_blocks(groups: Sequence[object], n_blocks: int, grouped: str) -> int:
     """How many blocks there will be: no more than groups. Raises DataError where that is below MIN_BLOCKS."""
     n = len(set(groups))

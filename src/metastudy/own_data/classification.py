@@ -14,6 +14,7 @@ from torch import Tensor
 from metastudy.errors import ParameterError
 from metastudy.models.vectors import VectorNet
 from metastudy.own_data import class_file, class_labels
+from metastudy.own_data.blocks import deal
 from metastudy.own_data.class_earlier import MOST_SHOTS
 from metastudy.own_data.class_methods import CLASSICAL, class_methods
 from metastudy.own_data.class_reading import Labelled, NumberRows, Rows, TextRows, check_ids
@@ -63,7 +64,7 @@ class ClassificationKind(Kind):
         same = found.same(options.group, text)
         grouped = f"different values of {options.group!r}" if options.group else "different rows"
         n_blocks = class_labels.check_blocks(same, options.blocks, grouped)
-        blocks = class_labels.blocks_of(found.y, same, n_blocks, np.random.default_rng((options.seed, 11)))
+        blocks = deal(found.y, np.array(same), n_blocks, np.random.default_rng((options.seed, 11)))
         class_labels.check_shots(found.classes, found.y, blocks, options.shots)
         rows = _rows(found, options)
         family = _family(found, rows, options, blocks, draws)

@@ -96,6 +96,7 @@ class OwnPatients(Family):
             y, group = self.patients.diagnosis[rows], self.patients.group[rows]
             n = blocks.n_blocks(y, group, max(self.shots), ("0", "1"), f"task {name!r}")
             block_of = blocks.deal(y, group, n, rng)
+            blocks.check_both(y, block_of, f"task {name!r}")
             for i in range(max(each, n)):
                 support, query = blocks.draw(y, group, block_of, i % n, max(self.shots), MOST_ASKED, rng)
                 unit = name if len(names) >= blocks.FEWEST else f"{name}/{i % n}"
