@@ -3,7 +3,8 @@
 Three works (`search_works`), on one core:
 
 - adapt: from 2 judged pages of a query to a new order of 1,000 candidates, on the largest public collection here: the
-  columns of all pages (`feedback.components`), the same of the candidates alone (`feedback.fast`), and those of g;
+  columns of all pages (`feedback.components`), the same of the candidates alone (`feedback.fast`), and those of g
+  (`feedback.learned_columns`, and the same by `feedback.fast_columns`); others share the machine, so look at `low`;
 - scan: exact nearest vectors in one pass over a file (`feedback.scan`), beside a plain read of the same bytes;
 - index: an index library on the first vectors of that file, recall against time, beside the scan of the same vectors.
 

@@ -22,6 +22,7 @@ from benchmarks.timing import BUSY, interleave
 from metastudy.feedback import surroundings
 from metastudy.feedback.components import NAMES, components
 from metastudy.feedback.fast import FastIndex
+from metastudy.feedback.fast_columns import FastColumns
 from metastudy.feedback.index import Query
 from metastudy.feedback.learned_columns import COLUMNS as G_COLUMNS
 from metastudy.feedback.learned_columns import PLAIN, learned_columns
@@ -92,21 +93,28 @@ def adapting(around: Surroundings, n: int) -> list[Adapting]:
 def adapt(around: Surroundings, sizes: Sizes) -> list[Row]:
     """From judged pages to a new order of candidates. Weights are such as nobody tuned: speed does not depend on them.
 
-    Raises ResultsDiffer where `feedback.fast` has other columns than `components`.
+    Raises ResultsDiffer where `feedback.fast` has other columns than `components`, or `feedback.fast_columns` than
+    `learned_columns`.
     """
-    jobs, fast = adapting(around, sizes.candidates), FastIndex.of(around.index)
+    jobs = adapting(around, sizes.candidates)
+    fast, fast_g = FastIndex.of(around.index), FastColumns.of(around)
     g = Weights(torch.ones(1, 2, len(G_COLUMNS)), G_COLUMNS)
 
     def of_all_pages(query: Query, positives: list[int], negatives: list[int], places: np.ndarray) -> np.ndarray:
         return components(around.index, query, positives, negatives)[places]
 
     for job in jobs[:CHECKED]:
-        if (off := np.abs(fast.columns(*job) - of_all_pages(*job)).max()) > 1e-8:
-            raise ResultsDiffer(f"columns of candidates alone are off by {off:.0e}; mend metastudy.feedback.fast")
+        for module, found, expected in (
+            ("fast", fast.columns(*job), of_all_pages(*job)),
+            ("fast_columns", fast_g.columns(*job), learned_columns(around, *job)),
+        ):
+            if (off := np.abs(found - expected).max()) > 1e-8:
+                raise ResultsDiffer(f"fast columns are off by {off:.0e}; mend metastudy.feedback.{module}")
     ways = {
         "F+L and RM3, components of all pages": lambda job: rank(feedback_scores(of_all_pages(*job), PLAIN, True)),
         "F+L and RM3, feedback.fast": lambda job: rank(feedback_scores(fast.columns(*job), PLAIN, True)),
-        "g, all its columns": lambda job: rank(g.scores(learned_columns(around, *job), JUDGED, True)),
+        "g, learned_columns": lambda job: rank(g.scores(learned_columns(around, *job), JUDGED, True)),
+        "g, feedback.fast_columns": lambda job: rank(g.scores(fast_g.columns(*job), JUDGED, True)),
     }
     steps = {}
     for name, way in ways.items():

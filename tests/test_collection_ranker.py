@@ -23,9 +23,9 @@ from metastudy.collection_ranker import (
     standardised,
 )
 from metastudy.families.search_base import JudgedQuery, measured
-from metastudy.fusion import Scaling
+from metastudy.fused_scores import Scaling
 from metastudy.train import TrainConfig
-from test_fusion import FOLD, Made
+from toy_fusion import FOLD, Made
 
 CONFIG = TrainConfig(steps=1)
 RANKER = CollectionRanker(steps=10)

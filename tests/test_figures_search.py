@@ -92,6 +92,12 @@ def test_collections_without_their_mean() -> None:
     assert [ax.get_title() for ax in figure.axes] == ["NPL"] and figure.axes[0].get_ylabel() == "mrr"
 
 
+def test_what_is_judged_where_collections_are_tasks() -> None:
+    figure = against_k(TABLE, METHODS, judged="judged queries")
+    check_inside(figure)
+    assert [ax.get_xlabel() for ax in figure.axes] == ["", "", "", *["judged queries (k)"] * 4]
+
+
 def test_gains_stand_with_both_intervals_and_their_collections() -> None:
     figure = gains_forest(GAINS, [2, MEAN], bars={"F+L": -2.0})
     check_inside(figure)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from statistics import fmean, pstdev
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -17,149 +17,35 @@ from helpers import NoTestFold, ToyFamily
 from metastudy import fusion
 from metastudy.errors import ParameterError
 from metastudy.families import candidates
-from metastudy.families.base import FieldBaseline, Fold
+from metastudy.families.base import Fold
 from metastudy.families.collection import FEATURES, TEXT_FEATURES
 from metastudy.families.public_search import PublicSearch
-from metastudy.families.search_base import JudgedQuery, Search, measured
+from metastudy.families.search_base import Search
+from metastudy.fused_scores import FORMS, Scaling, table
 from metastudy.fusion import (
     COUNTS,
-    FORMS,
     UNTUNED,
     WEIGHTS,
     Fusion,
-    Scaling,
     ShrunkenFusion,
     TransferredFusion,
     TunedFusion,
     UntunedFusion,
     best,
     choose_count,
-    fused,
     shrunken,
-    table,
 )
 from metastudy.train import TrainConfig
 from toy_collections import toy
+from toy_fusion import COLLECTIONS, FOLD, Made, slow_ndcg, slow_scores
 
 CONFIG = TrainConfig(steps=1)
-POOL = 6
-COLLECTIONS = ("a", "b", "c", "d")
-FOLD = Fold("one", ("a", "b"), ("c",), ("d",))
 METHODS = (UntunedFusion("u"), TunedFusion("t"), TransferredFusion("o"), ShrunkenFusion("s"))
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page as a query sees it."""
-
-    bm25: float
-    dense: float
-    bm25_rank: int
-    dense_rank: int
-    grade: int
-
-    @property
-    def found(self) -> bool:
-        return min(self.bm25_rank, self.dense_rank) <= POOL
-
-
-def pages_of(rng: np.random.Generator, lean: float) -> dict[str, Page]:
-    """Thirty pages, of which relevant ones have more BM25 (`lean` 1) or a more alike vector (0), and ties."""
-    grades = np.where(rng.random(30) < 0.3, rng.integers(1, 4, 30), 0)
-    grades[rng.integers(30)] = 2
-    scores = rng.normal(size=(2, 30)) + 1.5 * np.array([[lean], [1 - lean]]) * grades
-    scores[:, 5:10] = scores[:, :5]  # pages of the same text
-    scores = ((scores - scores.mean(1, keepdims=True)) / scores.std(1, keepdims=True)).astype(np.float32)
-    ranks = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1) + 1
-    order = np.argsort(-(1 / (60 + ranks)).sum(0), kind="stable")
-    return {f"p{i}": Page(*scores[:, i].tolist(), *ranks[:, i].tolist(), int(grades[i])) for i in order}
-
-
-class Made(Search):
-    """Collections of numbers alone: `pages[name][query][page]`, best RRF first. Other columns are noise."""
-
-    study = "made"
-    max_shots = 10
-
-    def __init__(self, features: tuple[str, ...] = TEXT_FEATURES, seed: int = 0):
-        super().__init__(POOL, 1, 5, None, (3, 6))
-        rng = np.random.default_rng(seed)
-        sizes = {"a": (10, 0.5), "b": (24, 0.8), "c": (12, 0.3), "d": (14, 0.7)}  # queries, and what they lean to
-        self.pages = {n: {f"{n}{q}": pages_of(rng, lean) for q in range(k)} for n, (k, lean) in sizes.items()}
-        self.n_features, self.features = len(features), features
-        self.field_baselines = (FieldBaseline("bm25", features.index("bm25")),)
-        self._rows = {n: {q: self._judged_query(found, rng) for q, found in qs.items()} for n, qs in self.pages.items()}
-
-    def _judged_query(self, found: Mapping[str, Page], rng: np.random.Generator) -> JudgedQuery:
-        kept = [p for p, page in found.items() if page.found]
-        n = len(kept)
-        kept += [p for p, page in found.items() if page.grade and not page.found]
-        x = rng.normal(size=(len(kept), len(self.features)))
-        for name, value in {
-            "bm25": lambda p: 7 * p.bm25 + 10,  # not standard over candidates, as in a collection
-            "dense": lambda p: p.dense,
-            "bm25_reciprocal_rank": lambda p: 1 / p.bm25_rank,
-            "dense_reciprocal_rank": lambda p: 1 / p.dense_rank,
-        }.items():
-            x[:, self.features.index(name)] = [value(found[p]) for p in kept]
-        y = torch.tensor([float(found[p].grade) for p in kept])
-        return JudgedQuery(tuple(kept), torch.tensor(x, dtype=torch.float32), y, n)
-
-    def unscaled(self):
-        return self._rows
-
-    def ids(self, name):
-        return list(self._rows[name])
-
-    def relevant(self, name):
-        return {q: {p: page.grade for p, page in found.items() if page.grade} for q, found in self.pages[name].items()}
-
-    def folds(self):
-        return (FOLD,)
-
-    def collection(self, name):
-        raise AssertionError("no text is needed")
-
-    content_hash = collection
-
-    def task(self, name: str = "d", support: int = 6, fold: Fold = FOLD):
-        ids = self.ids(name)
-        return self._task("t", name, tuple(ids[:support]), tuple(ids[support:]), fold)
 
 
 @pytest.fixture(scope="module")
 def family() -> Made:
     return Made()
-
-
-def slow_scores(pages: list[Page], form: str, w: float) -> list[float]:
-    """One convex combination, page by page, from its definition."""
-    sides = [[7 * p.bm25 + 10 for p in pages], [p.dense for p in pages]]
-    ranks = [[p.bm25_rank for p in pages], [p.dense_rank for p in pages]]
-
-    def normal(values: list[float], ranks: list[int]) -> list[float]:
-        if form.startswith("rrf"):
-            k = {"rrf": 60, "rrf, k = 10": 10, "rrf, k = 1": 1}[form]
-            return [1 / (k + r) for r in ranks]
-        if form == "z":
-            return [(v - fmean(values)) / pstdev(values) for v in values]
-        if form == "min-max":
-            return [(v - min(values)) / (max(values) - min(values)) for v in values]
-        return values
-
-    bm25, dense = (normal(v, r) for v, r in zip(sides, ranks, strict=True))
-    return [w * b + (1 - w) * d for b, d in zip(bm25, dense, strict=True)]
-
-
-def slow_ndcg(family: Made, name: str, queries: list[str], form: str, w: float) -> list[float]:
-    """By ir_measures, with the ranking from single-precision numbers, ties in the order of candidates."""
-    rankings = {}
-    for query in queries:
-        found = {p: page for p, page in family.pages[name][query].items() if page.found}
-        scores = np.float32(slow_scores(list(found.values()), form, w))
-        rankings[query] = [list(found)[i] for i in np.argsort(-scores, kind="stable")]
-    values = measured(family.relevant(name), rankings)
-    return [values[query]["ndcg@10"] for query in queries]
 
 
 def slow_best(values: Mapping[tuple[str, float], float]) -> tuple[str, float]:
@@ -206,40 +92,6 @@ def test_untuned_scores_by_their_definition(features, form):
     found = predicted(UntunedFusion("u", (form,)), family, task)
     assert found.dtype == torch.float32 and found.shape == task.query_y.shape
     assert np.allclose(found, expected(family, task, form, 0.5), atol=1e-4)
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_all_weights_by_their_definition(family, form):
-    judged = family.judged(FOLD)["b"]["b3"]
-    results = Scaling.of(family, FOLD).results(judged.x, judged.y)
-    tried = [(form, w) for w in WEIGHTS]
-    pages = [p for p in family.pages["b"]["b3"].values() if p.found]
-    assert results.grades.tolist() == [p.grade for p in pages]
-    assert np.allclose(fused(results, tried), [slow_scores(pages, *s) for s in tried], atol=1e-4)
-    mixed = [("min-max", 0.3), ("rrf", 1.0), ("min-max", 0.0)]
-    assert np.allclose(fused(results, mixed), [slow_scores(pages, *s) for s in mixed], atol=1e-4)
-
-
-@pytest.mark.parametrize("name", COLLECTIONS)
-def test_rows_of_a_support_are_the_candidates_and_the_grades_of_all_relevant_pages(family, name):
-    """Also where nothing but ranks tells which rows are candidates."""
-    scaling = Scaling.of(family, FOLD)
-    for query, judged in family.judged(FOLD)[name].items():
-        pages = family.pages[name][query].values()
-        for n_candidates in (None, judged.n_candidates):
-            found = scaling.results(judged.x, judged.y, n_candidates)
-            assert found.ranks.tolist() == [[p.bm25_rank, p.dense_rank] for p in pages if p.found]
-            assert np.allclose(found.scores, [[7 * p.bm25 + 10, p.dense] for p in pages if p.found], atol=1e-4)
-            assert list(found.ideal) == sorted((p.grade for p in pages if p.grade), reverse=True)
-
-
-def test_a_table_is_what_ir_measures_says(family):
-    tried = [(form, w) for form in FORMS for w in (0.0, 0.35, 0.5, 1.0)]
-    scaling = Scaling.of(family, FOLD)
-    judged = list(family.judged(FOLD)["a"].values())[:5]
-    found = table([scaling.results(j.x, j.y) for j in judged], tried)
-    slow = np.transpose([slow_ndcg(family, "a", family.ids("a")[:5], *s) for s in tried])
-    assert np.allclose(found, slow, atol=1e-9) and len(np.unique(found)) > 20
 
 
 def test_what_is_tuned_is_what_is_scored(family):
@@ -411,13 +263,6 @@ def test_a_support_without_a_relevant_page_says_nothing(family):
     blank = replace(task, support_y=torch.zeros_like(task.support_y))
     for method, other in ((TunedFusion("t"), UntunedFusion("u")), (ShrunkenFusion("s"), TransferredFusion("o"))):
         assert torch.equal(predicted(method, family, blank), predicted(other, family, task))
-
-
-def test_candidates_that_all_score_the_same_are_finite(family):
-    judged = family.judged(FOLD)["a"]["a0"]
-    flat = judged.x[:1].expand(4, -1)
-    results = Scaling.of(family, FOLD).results(flat, torch.zeros(4), 4)
-    assert np.isfinite(fused(results, [(form, 0.5) for form in FORMS])).all()
 
 
 def test_public_collections_and_their_column_of_rrf(monkeypatch):

@@ -15,6 +15,7 @@ from benchmarks.search_works import EXPANSIONS, WORKS, ResultsDiffer, Sizes, ada
 from metastudy.families.candidates import to_search
 from metastudy.feedback import surroundings
 from metastudy.feedback.fast import FastIndex
+from metastudy.feedback.fast_columns import FastColumns
 from metastudy.feedback.scan import LONGEST
 from toy_collections import toy
 
@@ -91,18 +92,19 @@ def test_judged_pages_are_no_candidates_and_the_plain_search_finds_them(around: 
 
 def test_rows_of_adapting(around: surroundings.Surroundings) -> None:
     rows = adapt(around, SMALL)
-    assert [row["implementation"].split(",")[0] for row in rows] == ["F+L and RM3", "F+L and RM3", "g"]
+    assert [row["implementation"].split(",")[0] for row in rows] == ["F+L and RM3", "F+L and RM3", "g", "g"]
     for row in rows:
         assert set(row) <= set(COLUMNS) and row["size"] == 130 and row["target_ms"] == 5
         assert 0 < row["low"] <= row["ms_per_query"] <= row["high"] < 1000
 
 
+@pytest.mark.parametrize("fast", [FastIndex, FastColumns])
 def test_nothing_is_timed_where_columns_differ(
-    around: surroundings.Surroundings, monkeypatch: pytest.MonkeyPatch
+    around: surroundings.Surroundings, monkeypatch: pytest.MonkeyPatch, fast: type
 ) -> None:
-    right = FastIndex.columns
-    monkeypatch.setattr(FastIndex, "columns", lambda *given: right(*given) + 1e-6)
-    with pytest.raises(ResultsDiffer, match="are off by 1e-06"):
+    right = fast.columns
+    monkeypatch.setattr(fast, "columns", lambda *given: right(*given) + 1e-6)
+    with pytest.raises(ResultsDiffer, match=f"are off by 1e-06; mend {fast.__module__}$"):
         adapt(around, SMALL)
 
 

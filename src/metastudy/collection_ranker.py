@@ -24,7 +24,7 @@ from torch import Tensor
 from metastudy.families.base import Fold
 from metastudy.families.search_base import JudgedQuery, Search
 from metastudy.feedback.approximate import DEPTH, ideal_dcg, listwise_loss, smooth_ndcg
-from metastudy.fusion import Scaling
+from metastudy.fused_scores import Scaling
 from metastudy.methods import Fitted, Method
 from metastudy.tasks import Task
 from metastudy.threads import one_thread_each

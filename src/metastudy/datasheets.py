@@ -30,6 +30,8 @@ HEAD = """\
 | `registry.yaml` | every public file: URL at a pinned commit, checksum, size, terms, counts, traps, what reads it |
 | `tasks/<profile>/` | frozen evaluation tasks: ids and a hash, never data |
 | `splits/` | published class splits |
+| `published.yaml` | published results of the classic benchmarks, and how far each was checked |
+| `published_search.yaml` | the same for first stages of search |
 | `raw/` | downloads; never committed |
 | `cache/` | what was built from them; may be deleted at any time |
 

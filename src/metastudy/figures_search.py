@@ -44,8 +44,10 @@ def _below(axes: Sequence[Axes], xlabel: str, ylabel: str) -> None:
         ax.set_ylabel("" if i % COLUMNS else ylabel, fontsize=10)
 
 
-def against_k(table: pd.DataFrame, methods: Sequence[str], metric: str = METRIC) -> Figure:
-    """A metric against the number of judged pages, a panel a collection and one for their mean (a study table).
+def against_k(
+    table: pd.DataFrame, methods: Sequence[str], metric: str = METRIC, judged: str = "judged pages"
+) -> Figure:
+    """A metric against k, the number of what is `judged`: a panel a collection and one for their mean (a study table).
 
     95% intervals: over queries in a collection, over collections in the last panel.
     """
@@ -56,7 +58,7 @@ def against_k(table: pd.DataFrame, methods: Sequence[str], metric: str = METRIC)
     for ax, family in zip(axes, families, strict=True):
         shots_panel(ax, chosen[chosen["family"] == family], methods, palette)
         ax.yaxis.set_major_locator(MaxNLocator(5))
-    _below(axes, "judged pages (k)", label(metric))
+    _below(axes, f"{judged} (k)", label(metric))
     handles = {n: h for ax in axes for h, n in zip(*ax.get_legend_handles_labels(), strict=True)}
     shown = [m for m in methods if m in handles]
     figure.legend(

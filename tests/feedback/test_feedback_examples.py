@@ -10,21 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metastudy import cache
-from metastudy.families import candidates
 from metastudy.families.base import TaskSpec
-from metastudy.families.candidates import of_arrays as of_candidates
-from metastudy.families.candidates import to_search
 from metastudy.families.search_feedback import NAMES as COLLECTIONS
 from metastudy.families.search_feedback import SearchFeedback
 from metastudy.feedback import examples, surroundings
-from metastudy.feedback import index as page_index
 from metastudy.feedback.approximate import DEPTH, ideal_dcg
 from metastudy.feedback.examples import build, load, of_arrays
 from metastudy.feedback.grid import ndcg
 from metastudy.feedback.learned_columns import COLUMNS, of_task
-from metastudy.feedback.surroundings import of_collection
 from toy_collections import toy
+from toy_feedback import ToyCollections
 
 torch.set_num_threads(1)  # on sums this small more threads only wait for each other
 # of different sizes: candidates of some queries are fewer, and queries themselves
@@ -33,17 +28,13 @@ NAME = COLLECTIONS[2]
 
 
 @pytest.fixture(scope="module")
-def parts():
-    arrays = {name: of_candidates(name, candidates.build(found)) for name, found in SOURCES.items()}
-    return arrays, {name: of_collection(to_search(found)) for name, found in SOURCES.items()}
+def toys():
+    return ToyCollections.of(SOURCES)
 
 
 @pytest.fixture
-def family(parts, monkeypatch, tmp_path):
-    monkeypatch.setattr(candidates, "load", lambda name, encoder=None: parts[0][name])
-    monkeypatch.setattr(page_index, "load", lambda name, encoder=None: parts[1][name].index)
-    monkeypatch.setattr(surroundings, "load", lambda name, encoder=None: parts[1][name])
-    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+def family(toys, monkeypatch, tmp_path):
+    toys.in_place(monkeypatch, tmp_path)
     return SearchFeedback(shots=(1, 4))
 
 
@@ -113,10 +104,10 @@ def test_padding_keeps_each_row_at_its_place(counts, seed):
     torch.testing.assert_close(found.ideal, ideal_dcg(torch.tensor(best.copy(), dtype=torch.float32)))
 
 
-def test_rows_hold_the_first_k_judgements_and_no_other(parts, family):
+def test_rows_hold_the_first_k_judgements_and_no_other(toys, family):
     """Judged pages after the k-th and pages that nobody judged: their grades are in `grades` and `ideal`, if at all."""
     before = build(family, NAME, 2)
-    found = parts[0][NAME]
+    found = toys.found[NAME]
     results = family.results(NAME)
     place = {page: i for i, page in enumerate(found.pages.tolist())}
     number = {query: i for i, query in enumerate(found.queries.tolist())}
@@ -149,7 +140,7 @@ def test_kept_once_for_each_collection_and_k_and_made_anew_for_other_pools(famil
     assert not torch.equal(four.x, first.x) and torch.equal(four.grades, first.grades), "ranked pages are the same"
 
 
-def test_an_encoder_has_files_of_its_own(parts, family, tmp_path):
+def test_an_encoder_has_files_of_its_own(family, tmp_path):
     class Named:
         name, dim, fingerprint = "named", 4, "f"
 
@@ -157,10 +148,10 @@ def test_an_encoder_has_files_of_its_own(parts, family, tmp_path):
     assert [p.name.rpartition("-")[0] for p in tmp_path.iterdir()] == [f"feedback_examples_{NAME}_named_1"]
 
 
-def test_only_the_collection_that_is_asked_for_is_looked_at(parts, family, monkeypatch):
+def test_only_the_collection_that_is_asked_for_is_looked_at(toys, family, monkeypatch):
     expected = build(family, NAME, 4)
     asked = []
-    monkeypatch.setattr(surroundings, "load", lambda name, encoder=None: asked.append(name) or parts[1][name])
+    monkeypatch.setattr(surroundings, "load", lambda name, encoder=None: asked.append(name) or toys.around[name])
     other = SearchFeedback(shots=(1, 4))
     other.found = {
         name: found if name == NAME else replace(found, judgements=found.judgements[::-3])

@@ -15,12 +15,10 @@ from scipy.sparse import csr_matrix
 
 from metastudy.encoders import terms
 from metastudy.errors import DataError, ParameterError
-from metastudy.families import candidates
-from metastudy.families.candidates import of_arrays, to_search
+from metastudy.families.candidates import to_search
 from metastudy.families.collection import K1, B, Collection
 from metastudy.families.search_feedback import NAMES as COLLECTIONS
 from metastudy.families.search_feedback import SearchFeedback
-from metastudy.feedback import index as page_index
 from metastudy.feedback import rocchio, surroundings
 from metastudy.feedback.components import NAMES, RM3, components
 from metastudy.feedback.learned_columns import (
@@ -36,6 +34,7 @@ from metastudy.feedback.learned_columns import (
 )
 from metastudy.feedback.surroundings import NEAREST, Surroundings, neighbours, of_collection
 from toy_collections import toy
+from toy_feedback import ToyCollections
 
 TOY = to_search(toy("toy", 0, queries=8, documents=40))
 PAGES, TITLES = ([Counter(terms(t)) for t in texts] for texts in (TOY.pages, TOY.summaries))
@@ -281,27 +280,22 @@ def test_what_is_refused_and_no_place_at_all():
 
 
 @pytest.fixture(scope="module")
-def parts():
-    sources = {name: toy(name, seed, queries=6, documents=100) for seed, name in enumerate(COLLECTIONS)}
-    arrays = {name: of_arrays(name, candidates.build(found)) for name, found in sources.items()}
-    return arrays, {name: of_collection(to_search(found)) for name, found in sources.items()}
+def toys():
+    return ToyCollections.of({n: toy(n, seed, queries=6, documents=100) for seed, n in enumerate(COLLECTIONS)})
 
 
 @pytest.fixture
-def family(parts, monkeypatch):
-    arrays, arounds = parts
-    monkeypatch.setattr(candidates, "load", lambda name, encoder=None: arrays[name])
-    monkeypatch.setattr(page_index, "load", lambda name, encoder=None: arounds[name].index)
-    monkeypatch.setattr(surroundings, "load", lambda name, encoder=None: arounds[name])
+def family(toys, monkeypatch):
+    toys.in_place(monkeypatch)
     return SearchFeedback(max_queries=2)
 
 
-def test_columns_of_a_task_look_at_the_judgements_of_its_support_alone(family, parts):
+def test_columns_of_a_task_look_at_the_judgements_of_its_support_alone(family, toys):
     fold = family.folds()[1]
     spec = next(s for s in family.freeze(np.random.default_rng(0)) if s.fold == fold.name)
     drawn = [family.sample(fold, part, 4, 1, np.random.default_rng(0))[0] for part in ("train", "validation")]
     for task in (family.build(spec, 4, fold), *drawn):
-        around, query = parts[1][task.family], task.query_ids[0].split("|")[0]
+        around, query = toys.around[task.family], task.query_ids[0].split("|")[0]
         judged, grades = family.results(task.family)[query].judged[:4], family.found[task.family].relevant[query]
         sides = [[around.index.place[p] for p in judged if (p in grades) == side] for side in (True, False)]
         found, relevant = of_task(family, task)

@@ -18,22 +18,19 @@ from helpers import NoTestFold
 from metastudy import cache, evaluate
 from metastudy.errors import ParameterError
 from metastudy.evaluate import cross_validate
-from metastudy.families import candidates
-from metastudy.families.candidates import of_arrays, to_search
 from metastudy.families.search_feedback import NAMES as COLLECTIONS
 from metastudy.families.search_feedback import SearchFeedback
 from metastudy.feedback import examples, ranker, surroundings
-from metastudy.feedback import index as page_index
 from metastudy.feedback.components import components
 from metastudy.feedback.examples import Examples
 from metastudy.feedback.grid import ndcg
 from metastudy.feedback.learned_columns import COLUMNS, SAME_AS_F_L
 from metastudy.feedback.ranker import LOOKED_AT, FeedbackRanker, Weights, share
 from metastudy.feedback.rocchio import NONE, feedback_scores
-from metastudy.feedback.surroundings import of_collection
 from metastudy.feedback.tuned import TunedFeedback
 from metastudy.train import TrainConfig, rng_for
 from toy_collections import toy
+from toy_feedback import ToyCollections
 
 SOURCES = {name: toy(name, seed, 12, 100, 6) for seed, name in enumerate(COLLECTIONS)}
 CONFIG = TrainConfig(steps=1)
@@ -233,9 +230,8 @@ def test_where_there_is_nothing_to_learn_scores_are_finite():
 
 
 @pytest.fixture(scope="module")
-def parts():
-    arrays = {name: of_arrays(name, candidates.build(found)) for name, found in SOURCES.items()}
-    return arrays, {name: of_collection(to_search(found)) for name, found in SOURCES.items()}
+def toys():
+    return ToyCollections.of(SOURCES)
 
 
 @pytest.fixture(scope="module")
@@ -245,11 +241,8 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def family(parts, kept, monkeypatch):
-    monkeypatch.setattr(candidates, "load", lambda name, encoder=None: parts[0][name])
-    monkeypatch.setattr(page_index, "load", lambda name, encoder=None: parts[1][name].index)
-    monkeypatch.setattr(surroundings, "load", lambda name, encoder=None: parts[1][name])
-    monkeypatch.setattr(cache, "folder", lambda: kept)
+def family(toys, kept, monkeypatch):
+    toys.in_place(monkeypatch, kept)
     monkeypatch.setattr(evaluate, "_IN_THIS_PROCESS", {})  # families that look alike, of other tests
     return SearchFeedback(max_queries=4, shots=(1, 4))
 
@@ -312,11 +305,11 @@ def test_judgements_of_the_tested_collection_have_no_influence_on_fitting(family
     assert not torch.equal(train(QUICK, poisoned, names, 0).beta, train(QUICK, family, names, 0).beta), "it would show"
 
 
-def test_without_a_relevant_judged_page_it_is_the_first_stage(family, parts):
+def test_without_a_relevant_judged_page_it_is_the_first_stage(family, toys):
     fold = family.folds()[0]
     task = frozen_tasks(family, fold, 4)[0]
     nothing = replace(task, support_y=torch.zeros_like(task.support_y))
-    query, index = task.query_ids[0].split("|")[0], parts[1][task.family].index
+    query, index = task.query_ids[0].split("|")[0], toys.around[task.family].index
     judged = [index.place[page] for page in family.results(task.family)[query].judged[:4]]
     rows = [index.place[row.split("|")[1]] for row in task.query_ids]
     expected = feedback_scores(components(index, index.query(query), [], judged)[rows], NONE, positives=False)
@@ -330,12 +323,7 @@ def test_pages_with_the_same_text_have_the_same_score(monkeypatch, tmp_path):
     name = COLLECTIONS[0]
     copied = {f"copy{i}": SOURCES[name].documents[str(i)] for i in range(40)}
     sources[name] = replace(SOURCES[name], documents=SOURCES[name].documents | copied)
-    arrays = {n: of_arrays(n, candidates.build(found)) for n, found in sources.items()}
-    arounds = {n: of_collection(to_search(found)) for n, found in sources.items()}
-    monkeypatch.setattr(candidates, "load", lambda name, encoder=None: arrays[name])
-    monkeypatch.setattr(surroundings, "load", lambda name, encoder=None: arounds[name])
-    monkeypatch.setattr(page_index, "load", lambda name, encoder=None: arounds[name].index)
-    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    ToyCollections.of(sources).in_place(monkeypatch, tmp_path)
     family = SearchFeedback(max_queries=4, shots=(1, 4))
     fold = next(f for f in family.folds() if f.test == (name,))
     weights = Weights(torch.tensor(np.random.default_rng(0).normal(size=(2, 2, len(COLUMNS)))), COLUMNS)

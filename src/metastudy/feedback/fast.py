@@ -18,11 +18,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from metastudy.errors import ParameterError
 from metastudy.feedback.components import MATCH, NAMES, RM3_ORIGINAL, RM3_WORDS, Scores, components, rm3_name
 from metastudy.feedback.index import PageIndex, Query, Values
+from metastudy.feedback.postings import each_at, expansion, relevance, words_of
 
 TRUST = 1e-6
 """The least share of a column's mean square that its variance may be: rounding then adds about 1e-10 to it."""
@@ -78,16 +80,25 @@ class FastIndex:
 
         Errors as there; ParameterError too for a place that is not a row of the index.
         """
-        places, judged, n = np.asarray(places, dtype=np.int64), [*positives, *negatives], len(self.index.pages)
-        if len(places) and not 0 <= places.min() <= places.max() < n:
-            raise ParameterError(f"places from {places.min()} to {places.max()}; expected rows from 0 to {n - 1}")
-        if len(set(judged)) < len(judged) or len(judged) >= n or not set(judged) <= set(range(n)):
-            return components(self.index, query, positives, negatives)[places]  # says what is wrong
+        places, judged = checked(self.index, query, positives, negatives, places)
         sides = {side: list(p) for side, p in (("positive", positives), ("negative", negatives)) if len(p)}
         parts = [_of_vectors(self, space, query, sides, judged, places) for space in ("dense", "lsa")]
         parts += _of_words(self, query, sides, judged, places)
-        mixed = _standardised(parts, n, max(query.words.sum(), 1))
+        mixed = _standardised(parts, len(self.index.pages), max(query.words.sum(), 1))
         return components(self.index, query, positives, negatives)[places] if mixed is None else mixed
+
+
+def checked(
+    index: PageIndex, query: Query, positives: Sequence[int], negatives: Sequence[int], places: Sequence[int]
+) -> tuple[NDArray[np.int64], list[int]]:
+    """Places as an array, and all judged pages. Raises ParameterError for judged pages as `components` does, and for a
+    place that is not a row of the index."""
+    rows, judged, n = np.asarray(places, dtype=np.int64), [*positives, *negatives], len(index.pages)
+    if len(rows) and not 0 <= rows.min() <= rows.max() < n:
+        raise ParameterError(f"places from {rows.min()} to {rows.max()}; expected rows from 0 to {n - 1}")
+    if len(set(judged)) < len(judged) or len(judged) >= n or not all(0 <= place < n for place in judged):
+        components(index, query, positives, negatives)  # says what is wrong
+    return rows, judged
 
 
 def _of_vectors(
@@ -106,39 +117,19 @@ def _of_words(
     fast: FastIndex, query: Query, sides: Mapping[str, list[int]], judged: list[int], places: Values
 ) -> list[Basis]:
     """Weighted queries: BM25 and TF-IDF, over the words of the query and of the judged pages alone."""
-    index = fast.index
-    own = [index.counts.indices[_row(index.counts, place)] for place in judged]
-    words = np.unique(np.concatenate([np.flatnonzero(query.words), *own]))
+    index, words = fast.index, words_of(fast.index, query, judged)
     bm25 = {"bm25": query.words[words]}
-    bm25 |= {f"bm25_{side}": _mean(index.bm25_rows, p, words) for side, p in sides.items()}
+    bm25 |= {f"bm25_{side}": each_at(index.bm25_rows, p, words).mean(0) for side, p in sides.items()}
     if "positive" in sides:
-        lengths = [index.counts.data[_row(index.counts, place)].sum() for place in sides["positive"]]
-        likely = _mean(index.counts, sides["positive"], words, 1 / np.maximum(lengths, 1))
-        order = np.argsort(-np.round(likely, 12), kind="stable")  # as in `relevance_model`
-        for name, n in zip(EXPANDED, RM3_WORDS, strict=True):
-            bm25[name] = np.zeros(len(words))
-            bm25[name][order[:n]] = likely[order[:n]] / max(likely[order[:n]].sum(), 1e-12)
-    tfidf = {f"tfidf_{side}": _mean(index.tfidf, p, words) for side, p in sides.items()}
+        likely = relevance(index, sides["positive"], words)
+        bm25 |= {name: expansion(likely, n) for name, n in zip(EXPANDED, RM3_WORDS, strict=True)}
+    tfidf = {f"tfidf_{side}": each_at(index.tfidf, p, words).mean(0) for side, p in sides.items()}
     found = []
     for space, wanted in (("bm25", bm25), ("tfidf", tfidf)):
         if wanted:
             x = fast.by_word[space][words].T @ np.stack(list(wanted.values()), axis=1)  # (N, c)
             found.append(Basis(tuple(wanted), np.ones(len(x)) @ x, x.T @ x, x[judged], x[places]))
     return found
-
-
-def _row(rows: csr_matrix, place: int) -> slice:
-    """Where a row's indices and data are."""
-    return slice(rows.indptr[place], rows.indptr[place + 1])
-
-
-def _mean(rows: csr_matrix, places: Sequence[int], words: Values, scale: Values | None = None) -> Values:
-    """Mean of some rows at these words (sorted, none of the rows' missing), each row times its scale: (len(words),)."""
-    found = np.zeros(len(words))
-    for i, place in enumerate(places):
-        own = _row(rows, place)
-        found[np.searchsorted(words, rows.indices[own])] += rows.data[own] * (1.0 if scale is None else scale[i])
-    return found / len(places)
 
 
 def _standardised(parts: Sequence[Basis], n: int, asked: float) -> Scores | None:
