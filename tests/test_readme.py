@@ -27,6 +27,12 @@ def test_speed_is_that_of_the_committed_table() -> None:
     assert "**metastudy**" in block and block.count("\n|") >= 5
 
 
+def test_speed_of_search_is_that_of_the_committed_table() -> None:
+    block = refresh_readme.search_speed(ROOT / "results" / "bench" / "search.csv")
+    assert refresh_readme.refreshed(TEXT, "search speed", block) == TEXT
+    assert "g, feedback.fast_columns" in block and "usearch" in block
+
+
 def test_calibration_is_that_of_the_committed_table() -> None:
     block = refresh_readme.calibration(ROOT / "results" / "calibration" / "calibration.csv")
     assert refresh_readme.refreshed(TEXT, "calibration", block) == TEXT

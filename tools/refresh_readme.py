@@ -19,7 +19,7 @@ from metastudy.report import row
 
 MARKERS = {
     name: (f"<!-- {name}: begin, written by make notebooks -->", f"<!-- {name}: end -->")
-    for name in ("results", "classic", "calibration", "speed")
+    for name in ("results", "classic", "calibration", "speed", "search speed")
 }
 STUDIES = {  # study: what is new in a task, notebook
     "summarization": ("a new library to summarise", "04_text_summarization"),
@@ -82,6 +82,18 @@ def speed(path: Path) -> str:
     return "\n".join(lines)
 
 
+def search_speed(path: Path) -> str:
+    """Milliseconds a query of feedback, of an exact scan and of an index, from results/bench."""
+    table = pd.read_csv(path)
+    lines = ["| search | | pages | ms a query | recall@10 | memory of the index |", "|---|---|---|---|---|---|"]
+    for r in table.itertuples():
+        recall = "" if pd.isna(r.recall_at_10) else f"{r.recall_at_10:.3f}"
+        memory = "" if pd.isna(r.index_mb) else f"{r.index_mb:,.0f} MB"
+        lines.append(f"| {r.work} | {r.implementation} | {r.size:,} | {r.ms_per_query:.3g} | {recall} | {memory} |")
+    lines.append(f"\nMachine: {table['machine'].iloc[0]}.")
+    return "\n".join(lines)
+
+
 def calibration(path: Path) -> str:
     """How often each test claims a difference where there is none, from results/calibration."""
     table = pd.read_csv(path)
@@ -138,6 +150,7 @@ def main() -> int:
         text = refreshed(text, "classic", classic(project.results / "full"))
         text = refreshed(text, "calibration", calibration(project.results / "calibration" / "calibration.csv"))
         text = refreshed(text, "speed", speed(project.results / "bench" / "speed.csv"))
+        text = refreshed(text, "search speed", search_speed(project.results / "bench" / "search.csv"))
     except (MetastudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
