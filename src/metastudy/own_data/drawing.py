@@ -10,7 +10,6 @@ from metastudy.figures import colours, label, shots_panel, style
 from metastudy.own_data.kind import Prepared
 
 MOST = 7  # curves that can be told apart
-EXAMPLES = "labelled examples (k)"
 
 
 def drawn_methods(prepared: Prepared, table: pd.DataFrame) -> list[str]:
@@ -31,10 +30,10 @@ def draw(prepared: Prepared, table: pd.DataFrame, scores: pd.DataFrame) -> Figur
     palette = colours(methods)
     figure, (left, right) = plt.subplots(1, 2, figsize=(12.6, 4.6))
     shots_panel(left, table, methods, palette)
-    left.set(xlabel=EXAMPLES, ylabel=label(prepared.metric))
+    left.set(xlabel=f"{prepared.unit} (k)", ylabel=label(prepared.metric))
     gains = table.assign(mean=table["gain"], low=table["gain_low"].fillna(0), high=table["gain_high"].fillna(0))
     shots_panel(right, gains, methods, palette)
-    right.set(xlabel=EXAMPLES, ylabel=f"gain in {label(prepared.metric)}")
+    right.set(xlabel=f"{prepared.unit} (k)", ylabel=f"gain in {label(prepared.metric)}")
     higher = "lower, so better," if prepared.lower_is_better else "better"
     right.set_title(f"above 0: {higher} than {prepared.reference}", fontsize=10)
     handles, names = left.get_legend_handles_labels()
