@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,35 +13,31 @@ import pytest
 
 from metastudy.errors import DataError, ParameterError
 from metastudy.evaluate import cross_validate
-from metastudy.own_data import kinds, running
+from metastudy.own_data import command, kinds, running
 from metastudy.own_data.command import main
 from metastudy.own_data.comparing import Compared, compare, predict
 from metastudy.own_data.keeping import Kept
 from metastudy.project import sha256
 
 
-@pytest.fixture(autouse=True)
-def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(kinds.KINDS, "toy", ("own_data.toy_kind", "ToyKind"))
-    monkeypatch.setattr("metastudy.own_data.command.HELP", {**_help(), "toy": "a toy"})
+@pytest.fixture(scope="module", autouse=True)
+def toy() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(kinds.KINDS, "toy", ("own_data.toy_kind", "ToyKind"))
+        patch.setitem(command.HELP, "toy", "a toy")
+        yield
 
 
-def _help() -> dict[str, str]:
-    from metastudy.own_data.command import HELP
-
-    return HELP
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "numbers.txt"
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "numbers.txt"
     path.write_text("1\n2\n")
     return path
 
 
-@pytest.fixture
-def found(data: Path, tmp_path: Path) -> Compared:
-    return compare("toy", data, target="x", out=tmp_path / "out", jobs=1)
+@pytest.fixture(scope="module")
+def found(toy: None, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    return compare("toy", data, target="x", out=tmp_path_factory.mktemp("found") / "out", jobs=1)
 
 
 def test_all_files_are_written_and_named_with_their_hashes(found: Compared) -> None:
