@@ -215,3 +215,17 @@ def test_loose_tables_of_the_study_are_compared_by_their_rows(profile: str, name
     assert compare_named(name, moved.reset_index(drop=True), table, 0.01, 0.01).ok
     assert not compare_named(name, table.iloc[1:].reset_index(drop=True), table, 0.01, 0.01).ok
     assert not compare_named(name, table.drop(columns=table.columns[0]), table, 0.01, 0.01).ok
+
+
+def test_a_verdict_without_adjusted_p_is_compared_as_it_is() -> None:
+    rows = pd.DataFrame({"difference": [1.0], "low": [0.5], "high": [1.5], "p": [0.2], "verdict": ["undecided"]})
+    assert compare_tables(rows, rows).ok
+    assert not compare_tables(rows.assign(verdict="better"), rows).ok
+
+
+def test_gains_may_move_by_half_of_their_own_interval() -> None:
+    rows = pd.DataFrame(
+        {"mean": [0.7], "low": [0.69], "high": [0.71], "gain": [0.0], "gain_low": [-0.1], "gain_high": [0.1]}
+    )
+    assert compare_tables(rows.assign(gain=0.09), rows).ok
+    assert not compare_tables(rows.assign(gain=0.2), rows).ok
