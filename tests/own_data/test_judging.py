@@ -118,6 +118,6 @@ def test_the_figure_shows_the_reference_g_and_the_best() -> None:
     prepared, scores = _prepared(), _scores(CLEAR)
     table = judging.table(prepared, scores)
     assert drawn_methods(prepared, table) == ["mean", "near", "bad", "g"]
-    figure = draw(prepared, table, scores)
+    figure = draw(prepared, table)
     assert [len(ax.lines) > 0 for ax in figure.axes] == [True, True]
     assert figure.axes[1].get_title() == "above 0: lower, so better, than mean"

@@ -100,7 +100,7 @@ def test_the_hash_tells_pages_queries_and_judgements():
 
 @pytest.mark.parametrize("name", ["matplotlib", "statsmodels"])
 def test_a_library_asks_summary_lines_and_never_finds_their_own_page(name):
-    collection = searched.library(name)
+    collection = searched.collection_of_library(name)
     assert 50 < len(collection.queries) <= searched.QUERIES < len(collection.ids)
     assert not any(MASK in text.split() for text in (*collection.pages, *collection.asked))
     found = searched.candidate_arrays(collection, None, {})

@@ -23,7 +23,7 @@ def drawn_methods(prepared: Prepared, table: pd.DataFrame) -> list[str]:
     return [m for m in names if m in kept]
 
 
-def draw(prepared: Prepared, table: pd.DataFrame, scores: pd.DataFrame) -> Figure:
+def draw(prepared: Prepared, table: pd.DataFrame) -> Figure:
     """Two panels over the number of labels: the metric, and the paired gain over the reference, with 95% intervals."""
     style()
     methods = drawn_methods(prepared, table)

@@ -121,7 +121,7 @@ def first_by_hash(name: str, queries: Sequence[str], n: int) -> list[str]:
     return sorted(queries, key=lambda q: hashlib.sha256(f"{name}/{q}".encode()).digest())[:n]
 
 
-def library(name: str) -> Collection:
+def collection_of_library(name: str) -> Collection:
     """Documentation of a package with `QUERIES` of its queries; names of documented objects are blank in all text."""
     whole = documentation(name, corpus.load().by_package()[name])
     chosen = first_by_hash(name, whole.queries, QUERIES)
@@ -142,4 +142,4 @@ def load_library(name: str, encoder: Encoder | None = None) -> Searched:
         name, versions, code_hash(__name__), encoder.fingerprint if encoder else "own pages", page_index.versions()
     )
     kept = f"library_{name}_{encoder.name}" if encoder else f"library_{name}"
-    return of_arrays(name, cache.arrays(kept, key, lambda: build(library(name), cached)))
+    return of_arrays(name, cache.arrays(kept, key, lambda: build(collection_of_library(name), cached)))

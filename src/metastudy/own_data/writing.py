@@ -36,7 +36,7 @@ def check_folder(folder: Path) -> None:
 def write(found: Compared) -> None:
     """Write all files, each whole; the manifest last, so that a folder without one is no comparison."""
     figure = BytesIO()
-    drawing.draw(found.prepared, found.table, found.scores).savefig(
+    drawing.draw(found.prepared, found.table).savefig(
         figure, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None}
     )
     contents = {
